@@ -1,0 +1,97 @@
+// A variance for each feature of each component: the features are independent within a component.
+//
+//   log N(x | mu, v) = -1/2 sum_j (log 2 pi v_j + (x_j - mu_j)^2 / v_j),   U_j = v_j^-1/2
+//
+// One covariance is stored as a row of d variances. phi(x) = (1, x, x_j^2), coefficients (., mu_j / v_j, -1 / (2 v_j)).
+#pragma once
+
+#include <cmath>
+
+#include "gaussmix/types.hpp"
+
+namespace gaussmix {
+
+struct Diagonal {
+  static constexpr const char* name = "diag";
+  static constexpr bool shared = false;
+
+  using Row = Eigen::Map<RowVector>;
+  using ConstRow = Eigen::Map<const RowVector>;
+
+  static Index entries(Index d) { return d; }
+  static Index n_parameters(Index k, Index d) { return k * d; }
+
+  static double variance(const double* covariance, Index /*d*/, Index j) { return covariance[j]; }
+  static void add_diagonal(double* covariance, Index d, double value) { Row(covariance, d).array() += value; }
+
+  /// covariance += factor * diag(delta delta^T)
+  static void add_outer(double* covariance, const Eigen::Ref<const RowVector>& delta, double factor) {
+    Row(covariance, delta.size()) += factor * delta.cwiseAbs2();
+  }
+
+  static void symmetrize(double* /*covariance*/, Index /*d*/) {}
+
+  static void rescale(double* covariance, const Eigen::Ref<const RowVector>& scale) {
+    Row(covariance, scale.size()).array() *= scale.array() * scale.array();
+  }
+
+  static void rescale_factor(double* u, const Eigen::Ref<const RowVector>& scale) {
+    Row(u, scale.size()).array() /= scale.array();
+  }
+
+  /// U_j = v_j^-1/2; false unless every variance is positive.
+  static bool factor(const double* covariance, Index d, double /*tolerance*/, double* u) {
+    const ConstRow v(covariance, d);
+    if (!((v.array() > 0).all() && v.allFinite())) return false;
+    Row(u, d) = v.cwiseSqrt().cwiseInverse();
+    return true;
+  }
+
+  static bool factor_precision(const double* precision, Index d, double* u) {
+    const ConstRow p(precision, d);
+    if (!((p.array() > 0).all() && p.allFinite())) return false;
+    Row(u, d) = p.cwiseSqrt();
+    return true;
+  }
+
+  static void precision(const double* u, Index d, double* p) { Row(p, d) = ConstRow(u, d).cwiseAbs2(); }
+  static void covariance(const double* u, Index d, double* v) { Row(v, d) = ConstRow(u, d).cwiseAbs2().cwiseInverse(); }
+  static double log_det(const double* u, Index d) { return ConstRow(u, d).array().log().sum(); }
+
+  static void whiten(const Block& x, const double* u, Eigen::Ref<Block> y) {
+    y.noalias() = x * ConstRow(u, x.cols()).asDiagonal();
+  }
+
+  static void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+    for (Index j = 0; j < x.cols(); ++j) scatter[j] += (r.array() * x.col(j).array().square()).sum();
+  }
+
+  static bool colour(const double* covariance, Index d, Matrix& z) {
+    const ConstRow v(covariance, d);
+    if (!(v.array() >= 0).all()) return false;
+    z.array().rowwise() *= v.array().sqrt();
+    return true;
+  }
+
+  static Matrix dense(const double* covariance, Index d) { return Matrix(ConstRow(covariance, d).asDiagonal()); }
+
+  static Index features(Index d) { return 1 + 2 * d; }
+
+  static void expand(const Block& z, const Matrix& /*u*/, Block& phi) {
+    phi.col(0).setOnes();
+    phi.middleCols(1, z.cols()) = z;
+    phi.rightCols(z.cols()) = z.cwiseAbs2();
+  }
+
+  static void quadratic_coefficients(const double* p, Index d, Eigen::Ref<Vector> theta) {
+    theta = -0.5 * ConstRow(p, d).transpose();
+  }
+
+  static void add_total(const Block&, const Eigen::Ref<const Vector>&, Matrix&) {}
+
+  static void second_moment(const Eigen::Ref<const Vector>& sums, Index d, double* second) {
+    Row(second, d) = sums.transpose();
+  }
+};
+
+}  // namespace gaussmix

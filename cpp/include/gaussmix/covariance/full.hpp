@@ -1,0 +1,157 @@
+// A covariance matrix of its own for each component.
+//
+//   log N(x | mu, Sigma) = -1/2 (d log 2 pi + |U^T (x - mu)|^2) + log |U|,   Sigma^-1 = P = U U^T,  U upper triangular
+//
+// One matrix is stored as a row of d*d numbers. As an exponential family its features are phi(x) = (1, x, x_i x_j, i <= j)
+// and its coefficients (., P mu, -P_ii / 2, -P_ij): Bishop, Pattern Recognition and Machine Learning, 2006, section 2.4.
+#pragma once
+
+#include <Eigen/Cholesky>
+#include <cmath>
+
+#include "gaussmix/product.hpp"
+#include "gaussmix/types.hpp"
+
+namespace gaussmix {
+
+struct Full {
+  static constexpr const char* name = "full";
+  static constexpr bool shared = false;  ///< one matrix for all components
+
+  using Square = Eigen::Map<Matrix>;
+  using ConstSquare = Eigen::Map<const Matrix>;
+
+  static Index entries(Index d) { return d * d; }
+  static Index n_parameters(Index k, Index d) { return k * d * (d + 1) / 2; }
+
+  static double variance(const double* covariance, Index d, Index j) { return covariance[j * d + j]; }
+
+  static void add_diagonal(double* covariance, Index d, double value) {
+    Square(covariance, d, d).diagonal().array() += value;
+  }
+
+  /// covariance += factor * delta delta^T
+  static void add_outer(double* covariance, const Eigen::Ref<const RowVector>& delta, double factor) {
+    const Index d = delta.size();
+    for (Index i = 0; i < d; ++i)
+      for (Index j = 0; j < d; ++j) covariance[i * d + j] += factor * (delta(i) * delta(j));
+  }
+
+  /// Makes equal what rounding in a product left different above and below the diagonal.
+  static void symmetrize(double* covariance, Index d) {
+    for (Index i = 0; i < d; ++i)
+      for (Index j = 0; j < i; ++j) covariance[i * d + j] = covariance[j * d + i];
+  }
+
+  /// Covariance of x -> diag(scale) x.
+  static void rescale(double* covariance, const Eigen::Ref<const RowVector>& scale) {
+    const Index d = scale.size();
+    Square(covariance, d, d) =
+        scale.asDiagonal() * Matrix(ConstSquare(covariance, d, d)) * scale.asDiagonal();
+  }
+
+  /// Precision Cholesky factor of x -> diag(scale) x.
+  static void rescale_factor(double* u, const Eigen::Ref<const RowVector>& scale) {
+    const Index d = scale.size();
+    Square(u, d, d).array().colwise() /= scale.transpose().array();
+  }
+
+  /// U with Sigma^-1 = U U^T. False where a pivot is not above `tolerance` times the variance of its feature.
+  static bool factor(const double* covariance, Index d, double tolerance, double* u) {
+    const Eigen::LLT<Matrix> llt{ConstSquare(covariance, d, d)};
+    if (llt.info() != Eigen::Success) return false;
+    const Matrix lower = llt.matrixL();
+    for (Index j = 0; j < d; ++j) {
+      const double pivot = lower(j, j) * lower(j, j);
+      if (!(pivot > tolerance * covariance[j * d + j]) || !std::isfinite(pivot)) return false;
+    }
+    Square(u, d, d) =
+        lower.triangularView<Eigen::Lower>().solve(Matrix::Identity(d, d)).transpose().triangularView<Eigen::Upper>();
+    return true;
+  }
+
+  /// U from the precision: with the rows and columns reversed P = L L^T, and U is L reversed again.
+  static bool factor_precision(const double* precision, Index d, double* u) {
+    const Eigen::LLT<Matrix> llt{ConstSquare(precision, d, d).reverse()};
+    if (llt.info() != Eigen::Success) return false;
+    Square(u, d, d) = Matrix(llt.matrixL()).reverse();
+    return true;
+  }
+
+  /// P = U U^T.
+  static void precision(const double* u, Index d, double* p) {
+    Block product = Block::Zero(d, d);
+    const Block columns = ConstSquare(u, d, d).transpose();
+    add_transposed_product(product, columns, columns);
+    Square(p, d, d) = product;
+  }
+
+  /// Sigma = U^-T U^-1.
+  static void covariance(const double* u, Index d, double* sigma) {
+    const Matrix inverse = ConstSquare(u, d, d).triangularView<Eigen::Upper>().solve(Matrix::Identity(d, d));
+    Square(sigma, d, d).noalias() = inverse.transpose() * inverse;
+  }
+
+  /// log |U|
+  static double log_det(const double* u, Index d) { return ConstSquare(u, d, d).diagonal().array().log().sum(); }
+
+  /// y = x U for rows x.
+  static void whiten(const Block& x, const double* u, Eigen::Ref<Block> y) {
+    const Index d = x.cols();
+    y.setZero();
+    add_product(y, x, Block(ConstSquare(u, d, d)));
+  }
+
+  /// scatter += sum_n r_n x_n x_n^T
+  static void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+    const Index d = x.cols();
+    const Block weighted = r.asDiagonal() * x;
+    // The product is symmetric, so that its column-major result is the row-major matrix too.
+    Eigen::Map<Block> sum(scatter, d, d);
+    add_transposed_product(sum, x, weighted);
+  }
+
+  /// x = A z for rows of standard normal numbers z, with A A^T = Sigma, lower triangular.
+  static bool colour(const double* covariance, Index d, Matrix& z) {
+    const Eigen::LLT<Matrix> llt{ConstSquare(covariance, d, d)};
+    if (llt.info() != Eigen::Success) return false;
+    const Matrix lower = llt.matrixL();
+    z = Matrix(z * lower.transpose());
+    return true;
+  }
+
+  /// Sigma as a dense matrix.
+  static Matrix dense(const double* covariance, Index d) { return ConstSquare(covariance, d, d); }
+
+  static Index features(Index d) { return 1 + d + d * (d + 1) / 2; }
+
+  /// phi(z) for the rows of a block; `u` is not used.
+  static void expand(const Block& z, const Matrix& /*u*/, Block& phi) {
+    phi.col(0).setOnes();
+    phi.middleCols(1, z.cols()) = z;
+    Index c = 1 + z.cols();
+    for (Index i = 0; i < z.cols(); ++i)
+      for (Index j = i; j < z.cols(); ++j) phi.col(c++) = z.col(i).cwiseProduct(z.col(j));
+  }
+
+  /// The coefficients of the quadratic features, given P.
+  static void quadratic_coefficients(const double* p, Index d, Eigen::Ref<Vector> theta) {
+    Index c = 0;
+    for (Index i = 0; i < d; ++i) {
+      theta(c++) = -0.5 * p[i * d + i];
+      for (Index j = i + 1; j < d; ++j) theta(c++) = -p[i * d + j];
+    }
+  }
+
+  /// What the sums over the features leave out: nothing.
+  static void add_total(const Block&, const Eigen::Ref<const Vector>&, Matrix&) {}
+
+  /// The second moments of a component, from its sums over the quadratic features.
+  static void second_moment(const Eigen::Ref<const Vector>& sums, Index d, double* second) {
+    Index c = 0;
+    for (Index i = 0; i < d; ++i)
+      for (Index j = i; j < d; ++j) second[i * d + j] = second[j * d + i] = sums(c++);
+  }
+};
+
+}  // namespace gaussmix

@@ -1,0 +1,40 @@
+// One covariance matrix that all components share.
+//
+// The quadratic term of the log-density, -|U^T x|^2 / 2, is the same for all components: it is one feature,
+// phi(x) = (1, x, |U^T x|^2). The pooled scatter sum_k sum_n r_nk (x_n - mu_k)(x_n - mu_k)^T does not need the
+// responsibilities beyond counts and means either: it is the total scatter less that of the means.
+#pragma once
+
+#include "gaussmix/covariance/full.hpp"
+
+namespace gaussmix {
+
+struct Tied : Full {
+  static constexpr const char* name = "tied";
+  static constexpr bool shared = true;
+
+  static Index n_parameters(Index /*k*/, Index d) { return d * (d + 1) / 2; }
+
+  static Index features(Index d) { return d + 2; }
+
+  /// phi(z); `u` is the factor of the shared precision.
+  static void expand(const Block& z, const Matrix& u, Block& phi) {
+    const Index d = z.cols();
+    Block whitened(z.rows(), d);
+    whiten(z, u.data(), whitened);
+    phi.col(0).setOnes();
+    phi.middleCols(1, d) = z;
+    phi.col(d + 1) = whitened.rowwise().squaredNorm();
+  }
+
+  static void quadratic_coefficients(const double* /*p*/, Index /*d*/, Eigen::Ref<Vector> theta) { theta(0) = -0.5; }
+
+  /// The total second moment of a block, which the sums over the features do not hold.
+  static void add_total(const Block& z, const Eigen::Ref<const Vector>& w, Matrix& total) {
+    add_scatter(z, w, total.data());
+  }
+
+  static void second_moment(const Eigen::Ref<const Vector>& /*sums*/, Index /*d*/, double* /*second*/) {}
+};
+
+}  // namespace gaussmix

@@ -1,0 +1,128 @@
+// A view of the rows to be fitted: float or double, any strides, columns that need not lie in one array, and
+// optional weights of the rows. Nothing is copied; `load` packs a block of rows as doubles.
+//
+// Weights are used as w * weight_scale, a power of two that brings the largest one to [1, 2): products with
+// responsibilities neither underflow nor overflow for weights from 1e-300 to 1e300, and no digit changes.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <type_traits>
+#include <vector>
+
+#include "gaussmix/types.hpp"
+
+namespace gaussmix {
+
+/// One feature of the data: `values[i * stride]` is its value in row i.
+struct Column {
+  const void* values = nullptr;
+  std::ptrdiff_t stride = 0;  ///< in elements, may be negative
+  bool single = false;        ///< float, else double
+};
+
+/// Read-only view of n rows, d columns and, optionally, n row weights. It does not own what it points to.
+class Data {
+ public:
+  /// An array with strides in elements. \throws std::invalid_argument if a size is not positive.
+  template <class Scalar>
+  Data(const Scalar* values, Index rows, Index cols, std::ptrdiff_t row_stride, std::ptrdiff_t col_stride = 1)
+      : rows_(rows), packed_(col_stride == 1) {
+    static_assert(std::is_same_v<Scalar, float> || std::is_same_v<Scalar, double>, "data are float or double");
+    columns_.reserve(static_cast<std::size_t>(cols));
+    for (Index j = 0; j < cols; ++j)
+      columns_.push_back({values + j * col_stride, row_stride, std::is_same_v<Scalar, float>});
+    check();
+  }
+
+  /// A matrix or a mapped matrix of Eigen, of either storage order, which must outlive the view.
+  template <class Derived>
+  Data(const Eigen::PlainObjectBase<Derived>& x)  // NOLINT(google-explicit-constructor): a view, as Ref is
+      : Data(x.derived().data(), x.rows(), x.cols(), row_stride(x), col_stride(x)) {}
+  template <class Plain, int Options, class Stride>
+  Data(const Eigen::Map<Plain, Options, Stride>& x)  // NOLINT(google-explicit-constructor)
+      : Data(x.data(), x.rows(), x.cols(), row_stride(x), col_stride(x)) {}
+
+  /// Columns that lie anywhere, of either type (a data frame). \throws std::invalid_argument if a size is not positive.
+  Data(std::vector<Column> columns, Index rows) : columns_(std::move(columns)), rows_(rows) { check(); }
+
+  /// Sets the weights of the rows (n values, not owned).
+  /// \throws std::invalid_argument unless they are finite, none is negative and one is positive.
+  Data& set_weights(const double* weights) {
+    double largest = 0;
+    for (Index i = 0; i < rows_; ++i) {
+      require(weights[i] >= 0 && std::isfinite(weights[i]), "weights must be finite and not negative");
+      largest = std::max(largest, weights[i]);
+    }
+    require(largest > 0, "at least one weight must be positive");
+    weights_ = weights;
+    weight_scale_ = std::ldexp(1.0, -std::ilogb(largest));
+    // The inverse must be a normal number too: below 2^-1022 the scale stops one step short.
+    if (!std::isfinite(weight_scale_)) weight_scale_ = std::ldexp(1.0, 1022);
+    return *this;
+  }
+
+  Index rows() const { return rows_; }
+  Index cols() const { return static_cast<Index>(columns_.size()); }
+  bool weighted() const { return weights_ != nullptr; }
+  double weight(Index i) const { return weights_ ? weights_[i] * weight_scale_ : 1.0; }
+  double weight_scale() const { return weight_scale_; }
+
+  /// Packs rows first, first + 1, ... as doubles, as many as `x` has rows.
+  void load(Index first, Eigen::Ref<Block> x) const {
+    if (packed_ && columns_[0].single) return load_rows<float>(first, x);
+    if (packed_) return load_rows<double>(first, x);
+    for (Index j = 0; j < cols(); ++j) {
+      const Column& column = columns_[static_cast<std::size_t>(j)];
+      column.single ? load_column<float>(column, first, x.col(j)) : load_column<double>(column, first, x.col(j));
+    }
+  }
+
+  /// Scaled weights of rows first, first + 1, ..., as many as `w` has elements.
+  void load_weights(Index first, Eigen::Ref<Vector> w) const {
+    if (weights_)
+      w = Eigen::Map<const Vector>(weights_ + first, w.size()) * weight_scale_;
+    else
+      w.setOnes();
+  }
+
+  /// The value in row i, column j.
+  double operator()(Index i, Index j) const {
+    const Column& column = columns_[static_cast<std::size_t>(j)];
+    return column.single ? double{static_cast<const float*>(column.values)[i * column.stride]}
+                         : static_cast<const double*>(column.values)[i * column.stride];
+  }
+
+ private:
+  template <class X>
+  static std::ptrdiff_t row_stride(const X& x) {
+    return X::IsRowMajor ? x.derived().outerStride() : x.derived().innerStride();
+  }
+  template <class X>
+  static std::ptrdiff_t col_stride(const X& x) {
+    return X::IsRowMajor ? x.derived().innerStride() : x.derived().outerStride();
+  }
+
+  void check() const { require(rows_ > 0 && !columns_.empty(), "data must have at least one row and one column"); }
+
+  template <class Scalar>
+  void load_rows(Index first, Eigen::Ref<Block> x) const {
+    const auto* row = static_cast<const Scalar*>(columns_[0].values) + first * columns_[0].stride;
+    for (Index i = 0; i < x.rows(); ++i, row += columns_[0].stride)
+      for (Index j = 0; j < x.cols(); ++j) x(i, j) = double{row[j]};
+  }
+
+  template <class Scalar>
+  static void load_column(const Column& column, Index first, Eigen::Ref<Vector> x) {
+    const auto* value = static_cast<const Scalar*>(column.values) + first * column.stride;
+    for (Index i = 0; i < x.size(); ++i) x(i) = double{value[i * column.stride]};
+  }
+
+  std::vector<Column> columns_;
+  Index rows_ = 0;
+  bool packed_ = false;  ///< the columns of a row are adjacent
+  const double* weights_ = nullptr;
+  double weight_scale_ = 1;
+};
+
+}  // namespace gaussmix

@@ -1,0 +1,258 @@
+// Expectation maximisation (Dempster, Laird, Rubin, 1977): E-step and M-step in turn until the mean log-likelihood
+// changes by less than tol, from several starts, of which the one with the best final likelihood is kept.
+//
+// A component that collapses does not end the fit: `maximize` floors its covariance, and one that has lost its rows is
+// seeded anew on the rows that the model explains worst, at most 2 K times a restart and never where the caller gave
+// the start. The likelihood never falls between two such events (with reg_covar = 0); each is kept in the result.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "gaussmix/accumulate.hpp"
+#include "gaussmix/initialize.hpp"
+#include "gaussmix/maximize.hpp"
+#include "gaussmix/predict.hpp"
+
+namespace gaussmix {
+
+/// Where a fit is: passed to the callback.
+struct Progress {
+  enum class Stage { start, seeding, iteration, end };
+  Stage stage = Stage::start;
+  int restart = 0;         ///< from 0
+  int iteration = 0;       ///< from 1 within a restart
+  double lower_bound = 0;  ///< mean log-likelihood of the model that the iteration began with; at the end, of the result
+  double change = 0;       ///< of the lower bound
+  bool converged = false;
+};
+
+/// Something that EM had to repair.
+struct Event {
+  enum class Cause {
+    floored,    ///< singular covariance: floor applied
+    reseeded,   ///< no rows left: moved to a row that the model explains badly
+    abandoned,  ///< no rows left: kept with its weight of about 0
+    failed      ///< the restart ended without a model
+  };
+  Cause cause;
+  Index component;  ///< -1 where it is not one component's
+  int restart;
+  int iteration;
+};
+
+/// Options of `fit`; the defaults are scikit-learn's.
+struct FitOptions {
+  double tol = 1e-3;        ///< on the change of the mean log-likelihood, nats
+  double reg_covar = 1e-6;  ///< added to the variances
+  int max_iter = 100;
+  int n_init = 1;  ///< restarts
+  Initialization initialization = Initialization::kmeans;
+  Start start;
+  std::uint64_t seed = 0;
+  int n_threads = 1;
+  bool single = false;  ///< round the parameters of the result to float, and its lower bound with them
+  std::function<bool(const Progress&)> callback;  ///< true stops the fit; the best model so far is returned
+};
+
+/// What `fit` found.
+template <class Covariance>
+struct FitResult {
+  Mixture<Covariance> mixture;
+  bool converged = false;
+  bool stopped = false;              ///< by the callback
+  double lower_bound = -std::numeric_limits<double>::infinity();  ///< mean log-likelihood of `mixture`
+  std::vector<double> lower_bounds;  ///< before each M-step
+  std::vector<Event> events;         ///< of all restarts
+  int n_iter() const { return static_cast<int>(lower_bounds.size()); }
+};
+
+namespace detail {
+
+inline const char* const singular_message =
+    "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance "
+    "caused by singleton or collapsed samples). Try to decrease the number of components, increase reg_covar, or "
+    "scale the input data.";
+
+/// Whether the rows span fewer than d dimensions.
+inline bool lower_rank(const Data& data, int n_threads) {
+  const KMeans one(data, 1, n_threads, {});
+  const Frame frame{one.spread().mean, RowVector::Constant(data.cols(), one.spread().unit)};
+  const auto total = statistics_of_labels<Full>(data, one.spread().mean, one.partition().labels.data(), frame, n_threads);
+  RowVector u(total.covariances.cols());
+  return !factor_resolved<Full>(total.covariances.row(0).data(), total.means.row(0), 0, u.data());
+}
+
+template <class Covariance>
+void round_to_single(Mixture<Covariance>& mixture) {
+  mixture.weights = mixture.weights.template cast<float>().template cast<double>().eval();
+  for (Matrix* m : {&mixture.means, &mixture.covariances, &mixture.precisions_cholesky})
+    *m = m->template cast<float>().template cast<double>().eval();
+}
+
+/// One restart of EM.
+template <class Covariance>
+class Run {
+ public:
+  Run(const Data& data, const FitOptions& options, int restart, std::vector<Event>& events)
+      : data_(data), options_(options), restart_(restart), events_(events) {}
+
+  FitResult<Covariance> from(Mixture<Covariance> mixture, double previous_bound) {
+    FitResult<Covariance> result;
+    int reseeds = 0;
+    for (int iteration = 1; iteration <= options_.max_iter && !result.converged && !result.stopped; ++iteration) {
+      iteration_ = iteration;
+      const auto statistics = accumulate(mixture, data_, options_.n_threads);
+      Repairs repairs;
+      auto next = maximize_repaired(statistics, repairs);
+      const bool moved = repair_starved(next, mixture, repairs, reseeds);
+      const double bound = statistics.mean_log_likelihood(), change = bound - previous_bound;
+      result.lower_bounds.push_back(bound);
+      result.converged = std::abs(change) < options_.tol && !moved;
+      previous_bound = moved ? -std::numeric_limits<double>::infinity() : bound;
+      mixture = std::move(next);
+      result.stopped = report({Progress::Stage::iteration, restart_, iteration, bound, change, result.converged});
+    }
+    if (options_.single) round_to_single(mixture);
+    result.lower_bound = score(LogProb<Covariance>(mixture), data_, options_.n_threads);
+    result.mixture = std::move(mixture);
+    return result;
+  }
+
+  /// `maximize`, with what it floored reported, and data without full rank refused where there is no regularisation.
+  Mixture<Covariance> maximize_repaired(const Statistics<Covariance>& statistics, Repairs& repairs) {
+    auto mixture = maximize(statistics, options_.reg_covar, &repairs);
+    if (!repairs.floored.empty() && options_.reg_covar == 0 && lower_rank(data_, options_.n_threads))
+      throw DegenerateData(singular_message);
+    for (const Index m : repairs.floored) note(Event::Cause::floored, m);
+    return mixture;
+  }
+
+  bool report(const Progress& progress) const { return options_.callback && options_.callback(progress); }
+
+ private:
+  /// Each kind of event once a component and restart.
+  void note(Event::Cause cause, Index component) {
+    for (const Event& e : events_)
+      if (e.cause == cause && e.component == component && e.restart == restart_) return;
+    events_.push_back({cause, component, restart_, iteration_});
+  }
+
+  /// Seeds components without rows anew, or keeps them as they were; true if any moved.
+  bool repair_starved(Mixture<Covariance>& next, const Mixture<Covariance>& previous, const Repairs& repairs,
+                      int& reseeds) {
+    if (repairs.starved.empty()) return false;
+    const auto count = static_cast<int>(repairs.starved.size());
+    const auto k = static_cast<int>(next.n_components());
+    const bool reseed = !options_.start.any() && reseeds + count <= 2 * k && count < k;
+    const auto rows = reseed ? worst_rows(LogProb<Covariance>(next), data_, repairs.starved.size(), options_.n_threads)
+                             : std::vector<Index>();
+    if (rows.size() < repairs.starved.size()) {
+      for (const Index c : repairs.starved) {
+        next.means.row(c) = previous.means.row(c);
+        if (!Covariance::shared) {
+          next.covariances.row(c) = previous.covariances.row(c);
+          next.precisions_cholesky.row(c) = previous.precisions_cholesky.row(c);
+        }
+        note(Event::Cause::abandoned, c);
+      }
+      return false;
+    }
+    next.weights *= 1 - static_cast<double>(count) / k;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const Index c = repairs.starved[i];
+      for (Index j = 0; j < data_.cols(); ++j) next.means(c, j) = data_(rows[i], j);
+      next.weights(c) = 1.0 / k;
+      note(Event::Cause::reseeded, c);
+    }
+    reseeds += count;
+    return true;
+  }
+
+  const Data& data_;
+  const FitOptions& options_;
+  int restart_;
+  int iteration_ = 0;
+  std::vector<Event>& events_;
+};
+
+}  // namespace detail
+
+/// Fits a mixture by EM.
+///
+/// \param data            n x d rows, n >= n_components
+/// \param n_components    K
+/// \param options         see FitOptions
+/// \param previous        if given, EM goes on from this mixture, whose last bound was `previous_bound`, in one restart
+/// \returns the best of the restarts; if the callback stopped the fit, the best so far
+/// \throws DegenerateData if the data have no spread to fit and reg_covar is 0, or overflow
+/// \throws NotPositiveDefinite if given precisions are not
+/// \throws Stopped if the callback stopped the fit before there was a model
+/// \throws std::invalid_argument if sizes or options do not fit
+template <class Covariance>
+FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions& options,
+                          const Mixture<Covariance>* previous = nullptr,
+                          double previous_bound = -std::numeric_limits<double>::infinity()) {
+  const Index d = data.cols();
+  require(n_components >= 1 && data.rows() >= n_components, "there must be at least as many rows as components");
+  require(options.tol >= 0 && options.reg_covar >= 0 && options.max_iter >= 0 && options.n_init >= 1,
+          "tol, reg_covar and max_iter must not be negative, n_init must be at least 1");
+  const Mixture<Covariance> shape(n_components, d);
+  const Start& start = options.start;
+  require((!start.weights || start.weights->size() == n_components) &&
+              (!start.means || (start.means->rows() == n_components && start.means->cols() == d)) &&
+              (!start.precisions || (start.precisions->rows() == shape.covariances.rows() &&
+                                     start.precisions->cols() == shape.covariances.cols())),
+          "given weights, means and precisions must have the shapes of the mixture");
+
+  std::optional<FitResult<Covariance>> best;
+  std::vector<Event> events;
+  std::exception_ptr failure;
+  bool stopped = false;
+  // Where nothing is drawn, all restarts are the same.
+  const int restarts = previous || start.complete() || start.means ? 1 : options.n_init;
+  for (int restart = 0; restart < restarts && !stopped; ++restart) {
+    detail::Run<Covariance> run(data, options, restart, events);
+    try {
+      stopped = run.report({Progress::Stage::start, restart, 0, 0, 0, false});
+      if (stopped && best) break;
+      Mixture<Covariance> mixture;
+      if (previous) {
+        mixture = *previous;
+      } else if (start.complete()) {
+        mixture = from_precisions<Covariance>(*start.weights, *start.means, *start.precisions);
+      } else {
+        const Interrupt interrupt = [&] { return run.report({Progress::Stage::seeding, restart, 0, 0, 0, false}); };
+        Repairs repairs;
+        mixture = apply_start(
+            run.maximize_repaired(initialize<Covariance>(data, n_components, options.initialization, start,
+                                                         options.seed, static_cast<std::uint32_t>(restart),
+                                                         options.n_threads, interrupt),
+                                  repairs),
+            start);
+      }
+      auto result = run.from(std::move(mixture), previous_bound);
+      stopped = result.stopped ||
+                run.report({Progress::Stage::end, restart, result.n_iter(), result.lower_bound, 0, result.converged});
+      if (!best || result.lower_bound > best->lower_bound) best = std::move(result);
+    } catch (const Stopped&) {
+      stopped = true;
+      failure = std::current_exception();
+    } catch (const std::invalid_argument&) {
+      failure = std::current_exception();
+      events.push_back({Event::Cause::failed, -1, restart, 0});
+    }
+  }
+  if (!best && failure) std::rethrow_exception(failure);
+  if (!best) throw Stopped();
+  best->events = std::move(events);
+  best->stopped = stopped;
+  return std::move(*best);
+}
+
+}  // namespace gaussmix

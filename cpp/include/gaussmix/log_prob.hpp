@@ -1,0 +1,180 @@
+// E-step for a block of rows: the weighted log-densities log pi_k + log N(x_n | mu_k, Sigma_k), their log-sum-exp
+// log p(x_n), and the responsibilities r_nk = exp(log pi_k + log N - log p).
+//
+// Two kernels, one meaning. *dense*: L = Phi Theta, one product of the features of the block with the coefficients of
+// all components. *centred*: for each component |(x - mu_k) U_k|^2, from the row itself. Dense cancels: its error in a
+// log-density is about eps kappa, kappa = max_k |P_k| max_n |x_n - origin|^2. So features are taken in the model's own
+// frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact, and no square
+// overflows), and a block where eps kappa is above `dense_limit` goes centred. The choice depends on block and model only.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "gaussmix/data.hpp"
+#include "gaussmix/mixture.hpp"
+#include "gaussmix/product.hpp"
+
+namespace gaussmix {
+
+/// Largest error of a log-density, in nats, that the dense kernel may make before a block goes to the centred one.
+inline constexpr double dense_limit = 1e-10;
+
+/// Squared Mahalanobis distances are held below this, so that a row at any distance has a finite log-density.
+inline constexpr double largest_distance = 1e300;
+
+/// Coordinates of a pass: z = (x - origin) * scale, scale a power of two for each feature.
+struct Frame {
+  RowVector origin, scale;
+
+  void apply(const Block& x, Block& z) const {
+    z = ((x.rowwise() - origin).array().rowwise() * scale.array()).matrix();
+  }
+};
+
+/// Buffers for one block of rows: what goes through the E-step. One for each thread.
+struct BlockBuffers {
+  Block x;         ///< rows as they are
+  Block z;         ///< rows in the frame
+  Block features;  ///< phi(z), dense kernel only
+  Block offset;    ///< (x - mu_k) * scale, centred kernel only
+  Block whitened;  ///< offset U_k, centred kernel only
+  Block log_prob;  ///< rows x K: weighted log-densities, then responsibilities
+  Vector log_norm;  ///< log p(x_n)
+  Vector weights;  ///< scaled weights of the rows
+  bool dense = true;
+
+  void resize(Index rows, Index d, Index features_, Index k) {
+    if (x.rows() == rows) return;
+    x.resize(rows, d);
+    z.resize(rows, d);
+    features.resize(rows, features_);
+    offset.resize(rows, d);
+    whitened.resize(rows, d);
+    log_prob.resize(rows, k);
+    log_norm.resize(rows);
+    weights.resize(rows);
+  }
+};
+
+/// Rows of a block: as many as keep the features within a core's second-level cache.
+template <class Covariance>
+Index block_rows(Index d) {
+  constexpr Index cache_numbers = 48 * 1024;
+  return std::clamp<Index>(cache_numbers / Covariance::features(d) / 16 * 16, 32, 256);
+}
+
+/// The log-density of a mixture, prepared for evaluation over blocks of rows.
+template <class Covariance>
+class LogProb {
+ public:
+  explicit LogProb(const Mixture<Covariance>& mixture) : means_(mixture.means), factors_(mixture.precisions_cholesky) {
+    const Index k = mixture.n_components(), d = mixture.n_features();
+    // The model's mean, whatever the weights sum to (rounded to float, they do not sum to 1).
+    frame_.origin = mixture.weights.transpose() / mixture.weights.sum() * mixture.means;
+    frame_.scale = RowVector::Ones(d);
+    constants_ = -0.5 * static_cast<double>(d) * std::log(2 * std::acos(-1.0)) + mixture.weights.array().log();
+    Matrix precisions(factors_.rows(), factors_.cols());
+    set_scale(precisions);
+    for (Index m = 0; m < factors_.rows(); ++m) {
+      const double log_det = Covariance::log_det(factors_.row(m).data(), d);
+      for (Index c = m; c < (Covariance::shared ? k : m + 1); ++c) constants_(c) += log_det;
+    }
+    for (Index m = 0; m < factors_.rows(); ++m) Covariance::rescale_factor(factors_.row(m).data(), frame_.scale);
+    set_coefficients(precisions);
+  }
+
+  Index n_components() const { return means_.rows(); }
+  Index n_features() const { return means_.cols(); }
+  const Frame& frame() const { return frame_; }
+  const Matrix& means() const { return means_; }
+
+  /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities.
+  void expect(const Data& data, Index first, Index rows, BlockBuffers& block) const {
+    block.resize(rows, n_features(), Covariance::features(n_features()), n_components());
+    data.load(first, block.x);
+    data.load_weights(first, block.weights);
+    frame_.apply(block.x, block.z);
+    weighted_log_prob(block);
+    normalize(block);
+  }
+
+  /// block.offset = (x - mu_k) * scale: from the row itself, so that it keeps the digits that x has.
+  void centre(BlockBuffers& block, Index k) const {
+    block.offset = ((block.x.rowwise() - means_.row(k)).array().rowwise() * frame_.scale.array()).matrix();
+  }
+
+ private:
+  void set_scale(Matrix& precisions) {
+    const Index d = n_features();
+    for (Index m = 0; m < factors_.rows(); ++m) Covariance::precision(factors_.row(m).data(), d, precisions.row(m).data());
+    for (Index j = 0; j < d; ++j) {
+      double largest = 0;
+      for (Index m = 0; m < precisions.rows(); ++m)
+        largest = std::max(largest, Covariance::variance(precisions.row(m).data(), d, j));
+      if (largest > 0 && std::isfinite(largest)) frame_.scale(j) = std::ldexp(1.0, std::ilogb(largest) / 2);
+    }
+    const RowVector inverse = frame_.scale.cwiseInverse();
+    for (Index m = 0; m < precisions.rows(); ++m) Covariance::rescale(precisions.row(m).data(), inverse);
+  }
+
+  void set_coefficients(const Matrix& precisions) {
+    const Index k = n_components(), d = n_features();
+    theta_.setZero(Covariance::features(d), k);
+    largest_precision_ = 0;
+    Block offset(1, d), whitened(1, d);
+    Matrix dense;
+    for (Index c = 0; c < k; ++c) {
+      const Index m = matrix_of<Covariance>(c);
+      if (c == 0 || !Covariance::shared) {
+        dense = Covariance::dense(precisions.row(m).data(), d);
+        // The largest row sum bounds the spectral norm from above.
+        largest_precision_ = std::max(largest_precision_, dense.cwiseAbs().rowwise().sum().maxCoeff());
+      }
+      offset = ((means_.row(c) - frame_.origin).array() * frame_.scale.array()).matrix();
+      Covariance::whiten(offset, factors_.row(m).data(), whitened);
+      theta_(0, c) = constants_(c) - 0.5 * whitened.squaredNorm();
+      theta_.col(c).segment(1, d) = dense * offset.transpose();
+      Covariance::quadratic_coefficients(precisions.row(m).data(), d, theta_.col(c).tail(theta_.rows() - 1 - d));
+    }
+  }
+
+  void weighted_log_prob(BlockBuffers& block) const {
+    const double radius2 = block.z.rowwise().squaredNorm().maxCoeff();
+    block.dense = std::numeric_limits<double>::epsilon() * largest_precision_ * radius2 <= dense_limit;
+    if (block.dense) {
+      Covariance::expand(block.z, factors_, block.features);
+      block.log_prob.setZero();
+      add_product(block.log_prob, block.features, theta_);
+      return;
+    }
+    for (Index k = 0; k < n_components(); ++k) {
+      centre(block, k);
+      Covariance::whiten(block.offset, factors_.row(matrix_of<Covariance>(k)).data(), block.whitened);
+      block.log_prob.col(k) =
+          constants_(k) - 0.5 * block.whitened.rowwise().squaredNorm().array().min(largest_distance);
+    }
+  }
+
+  /// log-sum-exp over the components, then responsibilities in place.
+  static void normalize(BlockBuffers& block) {
+    block.log_norm = block.log_prob.col(0);
+    for (Index k = 1; k < block.log_prob.cols(); ++k) block.log_norm = block.log_norm.cwiseMax(block.log_prob.col(k));
+    Vector sum = Vector::Zero(block.log_prob.rows());
+    for (Index k = 0; k < block.log_prob.cols(); ++k) {
+      block.log_prob.col(k) = (block.log_prob.col(k) - block.log_norm).array().exp();
+      sum += block.log_prob.col(k);
+    }
+    block.log_norm.array() += sum.array().log();
+    sum = sum.cwiseInverse();
+    for (Index k = 0; k < block.log_prob.cols(); ++k) block.log_prob.col(k).array() *= sum.array();
+  }
+
+  Matrix means_, factors_;  // factors in the frame
+  Frame frame_;
+  Vector constants_;  // log pi_k - d/2 log 2 pi + log |U_k|
+  Block theta_;       // features x K
+  double largest_precision_ = 0;
+};
+
+}  // namespace gaussmix

@@ -1,0 +1,103 @@
+// M-step: the mixture that maximises the expected log-likelihood given sufficient statistics.
+//
+//   pi_k = N_k / N,   mu_k = M1_k / N_k,   Sigma_k = M2_k / N_k - mu_k mu_k^T + reg_covar I     (Bishop 2006, eq. 9.24-9.26)
+//
+// Where that has no solution (a covariance that is singular to working precision, a component without rows) the
+// component is repaired and reported: its covariance is given the floor max(reg_covar, 1024 eps tr(Sigma_total) / d).
+#pragma once
+
+#include <limits>
+#include <vector>
+
+#include "gaussmix/mixture.hpp"
+#include "gaussmix/statistics.hpp"
+
+namespace gaussmix {
+
+/// Components that could not be estimated from their statistics alone.
+struct Repairs {
+  std::vector<Index> floored;  ///< matrices whose covariance was singular
+  std::vector<Index> starved;  ///< components whose count is about 0: at most eps of the total
+};
+
+/// Mean over the features of the total variance that the statistics describe.
+template <class Covariance>
+double mean_total_variance(const Statistics<Covariance>& statistics) {
+  const Index d = statistics.n_features();
+  const double total = statistics.counts.sum();
+  const RowVector mean = statistics.counts.transpose() / total * statistics.means;
+  double sum = 0;
+  for (Index k = 0; k < statistics.n_components(); ++k) {
+    const double* covariance = statistics.covariances.row(matrix_of<Covariance>(k)).data();
+    double variance = 0;
+    for (Index j = 0; j < d; ++j) variance += Covariance::variance(covariance, d, j);
+    sum += statistics.counts(k) / total * (variance + (statistics.means.row(k) - mean).squaredNorm());
+  }
+  return sum / static_cast<double>(d);
+}
+
+namespace detail {
+
+/// Factors a covariance, unless what is left of its smallest variance is rounding.
+template <class Covariance>
+bool factor_resolved(const double* covariance, const Eigen::Ref<const RowVector>& mean, double reg_covar, double* u) {
+  constexpr double eps = std::numeric_limits<double>::epsilon();
+  const Index d = mean.size();
+  for (Index j = 0; j < d && reg_covar == 0; ++j) {
+    const double resolution = 4 * eps * std::abs(mean(j));
+    if (!(Covariance::variance(covariance, d, j) > resolution * resolution)) return false;
+  }
+  return Covariance::factor(covariance, d, static_cast<double>(d) * eps, u);
+}
+
+/// Average of the covariances, weighted by count: what a component without rows is given.
+template <class Covariance>
+RowVector pooled_covariance(const Statistics<Covariance>& statistics) {
+  RowVector pooled = RowVector::Zero(statistics.covariances.cols());
+  const double total = statistics.counts.sum();
+  for (Index m = 0; m < statistics.covariances.rows(); ++m)
+    pooled += statistics.mass(m) / total * statistics.covariances.row(m);
+  return pooled;
+}
+
+}  // namespace detail
+
+/// The mixture of maximal likelihood given the statistics.
+///
+/// \param statistics  K components in d dimensions, of positive total count
+/// \param reg_covar   added to the variances, not negative
+/// \param repairs     if given, components are repaired and listed here; else they are an error
+/// \throws NotPositiveDefinite if a covariance is singular, and cannot be or must not be repaired
+template <class Covariance>
+Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double reg_covar, Repairs* repairs = nullptr) {
+  constexpr double eps = std::numeric_limits<double>::epsilon();
+  const Index k = statistics.n_components(), d = statistics.n_features();
+  const double total = statistics.counts.sum();
+  require(total > 0, "statistics must have a positive total count");
+  const NotPositiveDefinite singular("a covariance is singular; increase reg_covar or use fewer components");
+
+  Mixture<Covariance> mixture(k, d);
+  mixture.weights = statistics.counts / total;
+  mixture.means = statistics.means;
+  mixture.covariances = statistics.covariances;
+  for (Index c = 0; c < k; ++c) {
+    if (statistics.counts(c) > eps * total) continue;
+    if (!repairs) throw singular;
+    repairs->starved.push_back(c);
+    if (!Covariance::shared) mixture.covariances.row(c) = detail::pooled_covariance(statistics);
+  }
+  for (Index m = 0; m < mixture.covariances.rows(); ++m) {
+    double* covariance = mixture.covariances.row(m).data();
+    double* u = mixture.precisions_cholesky.row(m).data();
+    Covariance::add_diagonal(covariance, d, reg_covar);
+    if (detail::factor_resolved<Covariance>(covariance, mixture.means.row(m), reg_covar, u)) continue;
+    if (!repairs) throw singular;
+    repairs->floored.push_back(m);
+    const double floor = std::max(reg_covar, 1024 * eps * mean_total_variance(statistics));
+    Covariance::add_diagonal(covariance, d, floor - reg_covar);
+    if (!Covariance::factor(covariance, d, 0, u)) throw singular;
+  }
+  return mixture;
+}
+
+}  // namespace gaussmix

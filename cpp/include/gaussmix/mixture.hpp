@@ -1,0 +1,78 @@
+// A Gaussian mixture, p(x) = sum_k weights_k N(x | means_k, covariances_k): plain data, in every covariance type one
+// row-major matrix per parameter, so that saving, binding and comparing need no code per type.
+#pragma once
+
+#include "gaussmix/covariance.hpp"
+#include "gaussmix/types.hpp"
+
+namespace gaussmix {
+
+/// Parameters of a mixture of K components in d dimensions. Densities use `precisions_cholesky`, sampling `covariances`.
+template <class Covariance>
+struct Mixture {
+  Vector weights;              ///< K, sum to 1
+  Matrix means;                ///< K x d
+  Matrix covariances;          ///< full K x d*d, tied 1 x d*d, diagonal K x d, spherical K x 1
+  Matrix precisions_cholesky;  ///< U with Sigma^-1 = U U^T, same shape
+
+  Mixture() = default;
+  Mixture(Index k, Index d)
+      : weights(Vector::Zero(k)),
+        means(Matrix::Zero(k, d)),
+        covariances(Matrix::Zero(n_matrices<Covariance>(k), Covariance::entries(d))),
+        precisions_cholesky(covariances) {}
+
+  Index n_components() const { return means.rows(); }
+  Index n_features() const { return means.cols(); }
+
+  const double* covariance(Index k) const { return covariances.row(matrix_of<Covariance>(k)).data(); }
+  const double* factor(Index k) const { return precisions_cholesky.row(matrix_of<Covariance>(k)).data(); }
+
+  /// Free parameters: weights less one, means, covariances.
+  Index n_parameters() const {
+    return n_components() - 1 + means.size() + Covariance::n_parameters(n_components(), n_features());
+  }
+};
+
+namespace detail {
+template <class Covariance>
+Mixture<Covariance> make_mixture(const Vector& weights, const Matrix& means, const Matrix& matrices) {
+  Mixture<Covariance> mixture(means.rows(), means.cols());
+  require(means.size() > 0 && means.allFinite(), "means must be finite, with at least one component and one feature");
+  require(weights.size() == means.rows() && weights.allFinite() && (weights.array() >= 0).all() && weights.sum() > 0,
+          "weights must be one for each component, finite, not negative and not all zero");
+  require(matrices.rows() == mixture.covariances.rows() && matrices.cols() == mixture.covariances.cols() &&
+              matrices.allFinite(),
+          "covariances or precisions must have the shape of their type and be finite");
+  mixture.weights = weights / weights.sum();
+  mixture.means = means;
+  return mixture;
+}
+}  // namespace detail
+
+/// A mixture from its covariances. Weights are normalised to sum to 1.
+/// \throws NotPositiveDefinite if a covariance is not; std::invalid_argument if a size or value does not fit.
+template <class Covariance>
+Mixture<Covariance> from_covariances(const Vector& weights, const Matrix& means, const Matrix& covariances) {
+  auto mixture = detail::make_mixture<Covariance>(weights, means, covariances);
+  mixture.covariances = covariances;
+  for (Index m = 0; m < covariances.rows(); ++m)
+    if (!Covariance::factor(covariances.row(m).data(), means.cols(), 0, mixture.precisions_cholesky.row(m).data()))
+      throw NotPositiveDefinite("covariances must be positive-definite");
+  return mixture;
+}
+
+/// A mixture from its precisions, the inverses of the covariances. Errors as `from_covariances`.
+template <class Covariance>
+Mixture<Covariance> from_precisions(const Vector& weights, const Matrix& means, const Matrix& precisions) {
+  auto mixture = detail::make_mixture<Covariance>(weights, means, precisions);
+  for (Index m = 0; m < precisions.rows(); ++m) {
+    double* u = mixture.precisions_cholesky.row(m).data();
+    if (!Covariance::factor_precision(precisions.row(m).data(), means.cols(), u))
+      throw NotPositiveDefinite("precisions must be positive-definite");
+    Covariance::covariance(u, means.cols(), mixture.covariances.row(m).data());
+  }
+  return mixture;
+}
+
+}  // namespace gaussmix

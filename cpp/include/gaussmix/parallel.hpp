@@ -1,0 +1,85 @@
+// Threads over fixed tasks. Which rows a task holds depends on the sizes alone, never on the number of threads, and
+// results are merged in the order of the tasks: the same bits at any thread count.
+//
+// OpenMP when the compiler has it, else one thread. A process that was forked from one that had loaded the library
+// runs on one thread: GNU's runtime would wait for a team that the fork did not copy.
+#pragma once
+
+#include <algorithm>
+#include <exception>
+
+#include "gaussmix/types.hpp"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
+
+namespace gaussmix {
+
+namespace detail {
+#if defined(__unix__) || defined(__APPLE__)
+inline const auto loading_process = getpid();
+inline bool forked() { return getpid() != loading_process; }
+#else
+inline bool forked() { return false; }
+#endif
+}  // namespace detail
+
+/// Threads that OpenMP would use here: OMP_NUM_THREADS, or what `omp_set_num_threads` said; 1 without OpenMP.
+inline int default_threads() {
+#ifdef _OPENMP
+  return detail::forked() ? 1 : omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
+/// Calls task(i) for i = 0 ... n_tasks - 1 on at most `n_threads` threads; the first exception that a task throws is
+/// thrown again here, after all have ended. One thread or one task never starts a team.
+template <class Task>
+void parallel_for(Index n_tasks, int n_threads, const Task& task) {
+  [[maybe_unused]] const int team = static_cast<int>(std::min<Index>(n_tasks, n_threads));
+#ifdef _OPENMP
+  if (team > 1 && !detail::forked()) {
+    std::exception_ptr failure;
+#pragma omp parallel for num_threads(team) schedule(dynamic, 1)
+    for (Index i = 0; i < n_tasks; ++i) {
+      try {
+        task(i);
+      } catch (...) {
+#pragma omp critical(gaussmix_failure)
+        if (!failure) failure = std::current_exception();
+      }
+    }
+    if (failure) std::rethrow_exception(failure);
+    return;
+  }
+#endif
+  for (Index i = 0; i < n_tasks; ++i) task(i);
+}
+
+/// n rows cut into lanes of whole blocks. A lane is what one thread runs from end to end with accumulators of its
+/// own; there are at most `max_lanes`.
+struct Lanes {
+  Index rows, block, blocks, count;
+
+  Lanes(Index n_rows, Index block_rows, Index max_lanes)
+      : rows(n_rows),
+        block(block_rows),
+        blocks((n_rows + block_rows - 1) / block_rows),
+        count(std::max<Index>(1, std::min(blocks, max_lanes))) {}
+
+  Index first(Index lane) const { return std::min(rows, blocks * lane / count * block); }
+
+  /// Calls body(first_row, n_rows) for each block of a lane, in order.
+  template <class Body>
+  void for_blocks(Index lane, const Body& body) const {
+    const Index end = first(lane + 1);
+    for (Index i = first(lane); i < end; i += block) body(i, std::min(block, end - i));
+  }
+};
+
+}  // namespace gaussmix

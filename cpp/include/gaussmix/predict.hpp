@@ -1,0 +1,112 @@
+// What a mixture says of rows: labels, responsibilities, log-densities, and their mean.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "gaussmix/data.hpp"
+#include "gaussmix/log_prob.hpp"
+#include "gaussmix/parallel.hpp"
+
+namespace gaussmix {
+
+namespace detail {
+/// Calls body(lane, first_row, block) after the E-step of each block; lanes run in parallel, their blocks in order.
+template <class Covariance, class Body>
+Index for_expected_blocks(const LogProb<Covariance>& log_prob, const Data& data, int n_threads, const Body& body) {
+  require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
+  const Lanes lanes(data.rows(), block_rows<Covariance>(data.cols()), 64);
+  parallel_for(lanes.count, n_threads, [&](Index lane) {
+    BlockBuffers block;
+    lanes.for_blocks(lane, [&](Index first, Index rows) {
+      log_prob.expect(data, first, rows, block);
+      body(lane, first, block);
+    });
+  });
+  return lanes.count;
+}
+}  // namespace detail
+
+/// log p(x_n) in nats, into n numbers. \throws std::invalid_argument if the numbers of features differ
+template <class Covariance, class Scalar>
+void log_densities(const LogProb<Covariance>& log_prob, const Data& data, Scalar* out, int n_threads = 1) {
+  detail::for_expected_blocks(log_prob, data, n_threads, [&](Index, Index first, const BlockBuffers& block) {
+    for (Index i = 0; i < block.log_norm.size(); ++i) out[first + i] = static_cast<Scalar>(block.log_norm(i));
+  });
+}
+
+/// r_nk = P(component k | x_n), into n x K numbers, row-major. Errors as `log_densities`.
+template <class Covariance, class Scalar>
+void responsibilities(const LogProb<Covariance>& log_prob, const Data& data, Scalar* out, int n_threads = 1) {
+  const Index k = log_prob.n_components();
+  detail::for_expected_blocks(log_prob, data, n_threads, [&](Index, Index first, const BlockBuffers& block) {
+    for (Index i = 0; i < block.log_prob.rows(); ++i)
+      for (Index c = 0; c < k; ++c) out[(first + i) * k + c] = static_cast<Scalar>(block.log_prob(i, c));
+  });
+}
+
+/// The component of the largest responsibility, the first of equals, into n labels. Responsibilities are compared as
+/// `Scalar`, so that labels are the argmax of what `responsibilities` gives in that type. Errors as `log_densities`.
+template <class Scalar, class Covariance>
+void labels(const LogProb<Covariance>& log_prob, const Data& data, std::int64_t* out, int n_threads = 1) {
+  detail::for_expected_blocks(log_prob, data, n_threads, [&](Index, Index first, const BlockBuffers& block) {
+    for (Index i = 0; i < block.log_prob.rows(); ++i) {
+      Index best = 0;
+      for (Index c = 1; c < block.log_prob.cols(); ++c)
+        if (static_cast<Scalar>(block.log_prob(i, c)) > static_cast<Scalar>(block.log_prob(i, best))) best = c;
+      out[first + i] = best;
+    }
+  });
+}
+
+/// The mean log-likelihood sum_n w_n log p(x_n) / sum_n w_n, in nats. Errors as `log_densities`.
+template <class Covariance>
+double score(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
+  Matrix sums = Matrix::Zero(64, 2);
+  const Index lanes =
+      detail::for_expected_blocks(log_prob, data, n_threads, [&](Index lane, Index, const BlockBuffers& block) {
+        sums(lane, 0) += block.weights.dot(block.log_norm);
+        sums(lane, 1) += block.weights.sum();
+      });
+  const RowVector total = sums.topRows(lanes).colwise().sum();
+  return total(0) / total(1);
+}
+
+/// sum_n w_n log max_k r_nk / sum_n w_n: how sure the assignment to the likeliest component is, at most 0.
+/// Errors as `log_densities`.
+template <class Covariance>
+double classification_log_likelihood(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
+  Matrix sums = Matrix::Zero(64, 2);
+  const Index lanes =
+      detail::for_expected_blocks(log_prob, data, n_threads, [&](Index lane, Index, const BlockBuffers& block) {
+        sums(lane, 0) += block.weights.dot(block.log_prob.rowwise().maxCoeff().array().log().matrix());
+        sums(lane, 1) += block.weights.sum();
+      });
+  const RowVector total = sums.topRows(lanes).colwise().sum();
+  return total(0) / total(1);
+}
+
+/// The `count` rows that the mixture explains worst: lowest log-density first, rows without weight left out.
+template <class Covariance>
+std::vector<Index> worst_rows(const LogProb<Covariance>& log_prob, const Data& data, std::size_t count, int n_threads) {
+  using Ranked = std::pair<double, Index>;
+  std::vector<std::vector<Ranked>> lowest(64);
+  const auto keep = [count](std::vector<Ranked>& ranked) {
+    std::sort(ranked.begin(), ranked.end());
+    if (ranked.size() > count) ranked.resize(count);
+  };
+  detail::for_expected_blocks(log_prob, data, n_threads, [&](Index lane, Index first, const BlockBuffers& block) {
+    auto& mine = lowest[static_cast<std::size_t>(lane)];
+    for (Index i = 0; i < block.log_norm.size(); ++i)
+      if (block.weights(i) > 0) mine.emplace_back(block.log_norm(i), first + i);
+    keep(mine);
+  });
+  for (std::size_t lane = 1; lane < lowest.size(); ++lane)
+    lowest[0].insert(lowest[0].end(), lowest[lane].begin(), lowest[lane].end());
+  keep(lowest[0]);
+  std::vector<Index> rows;
+  for (const Ranked& r : lowest[0]) rows.push_back(r.second);
+  return rows;
+}
+
+}  // namespace gaussmix

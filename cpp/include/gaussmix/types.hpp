@@ -1,0 +1,37 @@
+// Types that every header shares: the Eigen aliases, and the exceptions that the library throws.
+//
+// Conventions, everywhere: n rows (samples), d columns (features), K components; natural logarithms; model and
+// statistics in double. `Matrix` is row-major, one row a component or a sample; `Block` is column-major, so that the
+// rows of a block of samples are contiguous along each feature and the loops over them vectorise.
+#pragma once
+
+#include <Eigen/Core>
+#include <stdexcept>
+
+namespace gaussmix {
+
+using Index = Eigen::Index;
+using Vector = Eigen::VectorXd;
+using RowVector = Eigen::RowVectorXd;
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Block = Eigen::MatrixXd;
+
+/// A covariance, or a precision, is not positive-definite.
+class NotPositiveDefinite : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+/// The data cannot be fitted as asked: too few distinct rows, no spread without regularisation, or values whose
+/// squares overflow.
+class DegenerateData : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+/// Throws `std::invalid_argument` with `message` unless `condition` holds.
+inline void require(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+}  // namespace gaussmix

@@ -1,0 +1,10 @@
+"""Gaussian mixture models: fast, exact, a drop-in for scikit-learn's class.
+
+The estimator is :class:`GaussianMixture`. :func:`show_config` tells which compiled core runs.
+"""
+
+from gaussmix._dispatch import show_config
+from gaussmix._mixture import FitEvent, GaussianMixture
+
+__version__ = "0.1.0"
+__all__ = ["FitEvent", "GaussianMixture", "__version__", "show_config"]

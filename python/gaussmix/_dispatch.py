@@ -1,0 +1,98 @@
+"""The way to the compiled core: which instruction set, how many threads, and models from fitted arrays."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix import _cpu
+
+if TYPE_CHECKING:
+    from gaussmix import _core as core
+
+
+def _choose_isa() -> str:
+    """Return the instruction set that GAUSSMIX_ISA names, or else the widest that is built and supported."""
+    supported = _cpu.supported()
+    asked = os.environ.get("GAUSSMIX_ISA")
+    if asked:
+        if asked not in supported:
+            raise ImportError(f"GAUSSMIX_ISA={asked!r}, but this processor supports only {supported}.")
+        return asked
+    for isa in reversed(supported):
+        if importlib.util.find_spec(f"gaussmix._core_{isa}"):
+            return isa
+    raise ImportError("The compiled core of gaussmix is missing; reinstall the package.")
+
+
+isa = _choose_isa()
+if not TYPE_CHECKING:
+    core = importlib.import_module(f"gaussmix._core_{isa}")
+
+
+def show_config() -> None:
+    """Print the version of gaussmix, the instruction set in use, compiler, Eigen, OpenMP and number of threads."""
+    rows = {"instruction set": f"{isa} (of {', '.join(_cpu.supported())})", "threads": threads(None), **core.config}
+    for name, value in rows.items():
+        print(f"{name:>16}: {value}")
+
+
+@functools.cache
+def _cpu_count() -> int:
+    """Processors that this process may use, by affinity and cgroup quota."""
+    return int(joblib.cpu_count())
+
+
+def threads(n_threads: int | None) -> int:
+    """Return the number of threads to use.
+
+    None means what OpenMP means (OMP_NUM_THREADS, threadpoolctl), at most the processors that the process may
+    use; -1 means all of these.
+    """
+    if n_threads is None:
+        default = core.default_threads()
+        return default if "OMP_NUM_THREADS" in os.environ else min(default, _cpu_count())
+    return _cpu_count() if n_threads == -1 else int(n_threads)
+
+
+def covariance_shape(covariance_type: str, n_components: int, n_features: int) -> tuple[int, ...]:
+    """Return the shape that scikit-learn gives covariances and precisions of a type."""
+    k, d = n_components, n_features
+    return {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[covariance_type]
+
+
+_FITTED = ("weights_", "means_", "precisions_cholesky_")
+_models: weakref.WeakKeyDictionary[Any, tuple[str, list[NDArray[Any]], core.Mixture]] = weakref.WeakKeyDictionary()
+
+
+def model(estimator: Any) -> core.Mixture:
+    """Return the compiled model of an estimator's fitted arrays, made anew whenever these have changed."""
+    arrays = [np.asarray(getattr(estimator, name)) for name in _FITTED]
+    known = _models.get(estimator)
+    if (
+        known is not None
+        and known[0] == estimator.covariance_type
+        and all(np.array_equal(a, b) for a, b in zip(arrays, known[1], strict=True))
+    ):
+        return known[2]
+    # Densities do not use covariances: the factors stand in, and nothing has to be inverted.
+    made = core.mixtures[estimator.covariance_type](arrays[0], arrays[1], arrays[2], arrays[2])
+    _models[estimator] = (estimator.covariance_type, [a.copy() for a in arrays], made)
+    return made
+
+
+def sampling_model(estimator: Any) -> core.Mixture:
+    """Return the compiled model that draws from an estimator's `covariances_`, or from its factors if it has none."""
+    weights, means, factors = (np.asarray(getattr(estimator, name)) for name in _FITTED)
+    kind = core.mixtures[estimator.covariance_type]
+    covariances = getattr(estimator, "covariances_", None)
+    if covariances is None:
+        covariances = kind.covariances(factors, *means.shape)
+    return kind(weights, means, np.asarray(covariances), factors)

@@ -1,0 +1,650 @@
+"""The estimator: scikit-learn's interface over the compiled core."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix._dispatch import core, covariance_shape, model, sampling_model, threads
+from gaussmix._progress import CallbackSupportMixin, Reporter, with_callbacks
+from gaussmix._validation import (
+    Rows,
+    check_matrices,
+    check_means,
+    check_mixture_weights,
+    check_rows,
+    check_weights_of_rows,
+    output_dtype,
+    warn_of_small_weights,
+)
+
+CovarianceType = Literal["full", "tied", "diag", "spherical"]
+
+
+class FitEvent(NamedTuple):
+    """Something that a fit had to repair.
+
+    Attributes
+    ----------
+    cause : {"floored", "reseeded", "abandoned", "failed"}
+        A singular covariance was given a floor; a component without rows was moved to a row that the model explains
+        badly; one that must not be moved was left without weight; a restart ended without a model.
+    component : int
+        Index of the component; -1 for a whole restart.
+    restart, iteration : int
+        When it happened first, both counted as in the verbose output.
+    """
+
+    cause: str
+    component: int
+    restart: int
+    iteration: int
+
+
+_REMEDIES = {
+    "floored": "have a singular covariance (they collapsed onto few rows or a subspace) and were given the smallest "
+    "variance that the data resolve. Increase reg_covar, decrease n_components, or remove repeated rows or features.",
+    "reseeded": "lost all rows and were started again on rows that the model explains worst. Decrease n_components, "
+    "or try other init_params.",
+    "abandoned": "lost all rows and were left with a weight of about 0, where they were. Decrease n_components, or "
+    "start them elsewhere.",
+    "failed": "",
+}
+
+
+class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
+    r"""Gaussian mixture fitted by expectation maximisation.
+
+    The density is :math:`p(x) = \sum_k \pi_k\, N(x \mid \mu_k, \Sigma_k)`. Parameters, attributes and methods are those
+    of :class:`sklearn.mixture.GaussianMixture`, and from the same start so are the numbers. On top of that rows may
+    have weights, `n_threads` bounds the threads, and components that collapse are repaired instead of ending the fit.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of components K.
+    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+        A covariance matrix for each component, one for all, a variance for each feature of each component, or one
+        variance for each component.
+    tol : float, default=1e-3
+        EM ends when the mean log-likelihood changes by less, in nats a row.
+    reg_covar : float, default=1e-6
+        Added to the variances, in squared units of the data.
+    max_iter : int, default=100
+        EM iterations at most; 0 keeps the start.
+    n_init : int, default=1
+        Restarts, of which the one with the best final `lower_bound_` is kept.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
+        How a start is made: by k-means; with means at rows drawn by k-means++ or at random, and weights and
+        covariances of the rows nearest to them; or by random responsibilities.
+    weights_init : array-like of shape (n_components,), default=None
+        Weights of the start.
+    means_init : array-like of shape (n_components, n_features), default=None
+        Means of the start; what else is not given is estimated from the rows nearest to them.
+    precisions_init : array-like, default=None
+        Precisions of the start, in the shape of `precisions_`. Without `means_init`, the clusters found are matched
+        to the given weights and precisions.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the start, and of `sample`. An int repeats, a RandomState is consumed.
+    warm_start : bool, default=False
+        Go on from the last fit, in one restart.
+    verbose : int, default=0
+        1 prints restarts and iterations, 2 also times and changes.
+    verbose_interval : int, default=10
+        Iterations between two prints.
+    n_threads : int or None, default=None
+        Threads at most. None: what OpenMP uses (OMP_NUM_THREADS, threadpoolctl), -1: all processors. The results are
+        the same to the last bit.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+        Weights of the components, with sum 1.
+    means_ : ndarray of shape (n_components, n_features)
+        Means.
+    covariances_ : ndarray
+        Covariances: (n_components, n_features, n_features) if "full", (n_features, n_features) if "tied",
+        (n_components, n_features) if "diag", (n_components,) if "spherical".
+    precisions_ : ndarray
+        Their inverses, in the same shape.
+    precisions_cholesky_ : ndarray
+        Upper triangular U with U U^T the precision; for "diag" and "spherical" the root of the precision.
+    converged_ : bool
+        Whether the best restart ended by `tol`.
+    n_iter_ : int
+        Iterations of the best restart.
+    lower_bound_ : float
+        Mean log-likelihood of the fitted model, equal to `score(X, sample_weight=sample_weight)`.
+    lower_bounds_ : list of float
+        Mean log-likelihood before each M-step of the best restart, of length `n_iter_`.
+    events_ : list of FitEvent
+        What had to be repaired, in all restarts.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had them as strings.
+
+    See Also
+    --------
+    sklearn.mixture.GaussianMixture : The class whose interface this one follows.
+
+    References
+    ----------
+    Dempster, Laird, Rubin (1977), "Maximum likelihood from incomplete data via the EM algorithm".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> gm = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> np.sort(gm.means_[:, 0])
+    array([ 1., 10.])
+    >>> gm.predict([[0, 0]]) == gm.predict([[1, 1]])
+    array([ True])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions({"kmeans", "random", "random_from_data", "k-means++"})],
+        "weights_init": ["array-like", None],
+        "means_init": ["array-like", None],
+        "precisions_init": ["array-like", None],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
+    }
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: CovarianceType = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Literal["kmeans", "k-means++", "random", "random_from_data"] = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_threads: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_threads = n_threads
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Estimate the parameters by EM.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; float32 is kept, any strides and data frames are read in place.
+        y : Ignored
+            Not used.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; a weight of 2 is a row twice, of 0 a row left out.
+
+        Returns
+        -------
+        self : GaussianMixture
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X, the weights or a parameter is not valid, or the data have no spread and `reg_covar` is 0.
+        KeyboardInterrupt
+            On Ctrl-C, after the best model so far has been set.
+        """
+        self._fit(X, sample_weight)
+        return self
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> NDArray[np.int64]:
+        """Fit, and return the labels of the rows: the same as ``fit(X).predict(X)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Not used.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Component of the largest responsibility.
+
+        Raises
+        ------
+        ValueError
+            As `fit`.
+        """
+        return self._labels(self._fit(X, sample_weight))
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Return the component of the largest responsibility for each row: the argmax of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Labels 0 ... n_components - 1.
+        """
+        return self._labels(self._rows(X))
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the responsibilities, P(component k | row n).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_components)
+            Rows sum to 1.
+        """
+        rows = self._rows(X)
+        return model(self).responsibilities(rows.data(), self._single(rows), threads(self.n_threads))
+
+    def score_samples(self, X: Any) -> NDArray[Any]:
+        """Return the log-density of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n_samples,)
+            log p(x), in nats.
+        """
+        rows = self._rows(X)
+        return model(self).log_densities(rows.data(), self._single(rows), threads(self.n_threads))
+
+    def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Return the mean log-likelihood, sum(w log p(x)) / sum(w).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Not used.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        log_likelihood : float
+            In nats a row.
+        """
+        return self._score(X, sample_weight)[0]
+
+    def sample(
+        self, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Draw rows from the mixture.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        random_state : int, RandomState instance or None, default=None
+            Seed of this draw; None means that of the estimator.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Rows, grouped by component.
+        y : ndarray of shape (n_samples,)
+            Their components.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is less than 1 or a covariance is not positive-definite.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral):
+            raise TypeError(f"n_samples must be an integer, but got {n_samples!r}.")
+        if n_samples < 1:
+            raise ValueError(
+                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample."
+            )
+        seed = _draw_seed(self.random_state if random_state is None else random_state)
+        return sampling_model(self).sample(int(n_samples), seed, threads(self.n_threads))
+
+    def aic(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the Akaike information criterion, -2 log L + 2 p; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; their sum is the number of rows.
+
+        Returns
+        -------
+        aic : float
+            Akaike (1974).
+        """
+        score, total = self._score(X, sample_weight)
+        return core.aic(score, self._n_parameters(), total)
+
+    def bic(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the Bayesian information criterion, -2 log L + p log n; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; their sum is n.
+
+        Returns
+        -------
+        bic : float
+            Schwarz (1978).
+        """
+        score, total = self._score(X, sample_weight)
+        return core.bic(score, self._n_parameters(), total)
+
+    def icl(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the integrated completed likelihood, BIC - 2 sum(w log max_k r_nk); the lower the better.
+
+        It is BIC with a penalty for assignments that are not certain, and so prefers separated clusters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; their sum is n.
+
+        Returns
+        -------
+        icl : float
+            Biernacki, Celeux, Govaert (2000).
+        """
+        rows = self._rows(X)
+        weights = check_weights_of_rows(sample_weight, rows)
+        data, n = rows.data(weights), threads(self.n_threads)
+        total = rows.shape[0] if weights is None else float(weights.sum())
+        return core.icl(model(self).score(data, n), model(self).certainty(data, n), self._n_parameters(), total)
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        *,
+        covariance_type: CovarianceType = "full",
+        **params: Any,
+    ) -> Self:
+        """Make a fitted estimator from known parameters.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+            Weights, with sum 1.
+        means : array-like of shape (n_components, n_features)
+            Means.
+        covariances : array-like
+            Covariances, in the shape of `covariances_`.
+        covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+            Their type.
+        **params
+            Further parameters of the estimator.
+
+        Returns
+        -------
+        estimator : GaussianMixture
+            Ready to predict and sample. It has seen no data: `n_iter_` is 0 and `lower_bound_` is minus infinity.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, or a covariance is not symmetric and positive-definite.
+        """
+        means = np.asarray(means)
+        if means.ndim != 2:
+            raise ValueError(f"The parameter 'means' should have 2 dimensions, but got shape {means.shape}.")
+        estimator = cls(n_components=means.shape[0], covariance_type=covariance_type, **params)
+        estimator._validate_params()
+        k, d = means.shape
+        parts = [
+            check_mixture_weights(weights, k),
+            check_means(means, k, d),
+            check_matrices(covariances, covariance_type, k, d, kind="covariance"),
+        ]
+        dtype = np.result_type(*parts)
+        w, m, c, u = core.mixtures[covariance_type].from_covariances(*parts)
+        estimator.n_features_in_ = d
+        estimator._set_parameters(w, m, c, u, dtype)
+        estimator.converged_ = False
+        estimator.n_iter_ = 0
+        estimator.lower_bound_ = -np.inf
+        estimator.lower_bounds_ = []
+        estimator.events_ = []
+        return estimator
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted :class:`sklearn.mixture.GaussianMixture` with the same parameters and attributes."""
+        from sklearn.mixture import GaussianMixture as Peer
+
+        check_is_fitted(self)
+        params = {name: value for name, value in self.get_params(deep=False).items() if name != "n_threads"}
+        return _copy_fitted(self, Peer(**params))
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """Return a fitted estimator with the parameters and attributes of a fitted scikit-learn mixture.
+
+        Parameters
+        ----------
+        estimator : sklearn.mixture.GaussianMixture
+            A fitted estimator.
+
+        Returns
+        -------
+        estimator : GaussianMixture
+            With copies of the arrays.
+        """
+        check_is_fitted(estimator)
+        return _copy_fitted(estimator, cls(**estimator.get_params(deep=False)))
+
+    def _fit(self, X: Any, sample_weight: ArrayLike | None) -> Rows:
+        """Run EM and set the attributes; return the checked rows."""
+        rows = check_rows(self, X, reset=True, min_samples=2)
+        n, d = rows.shape
+        if n < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {n}"
+            )
+        weights = check_weights_of_rows(sample_weight, rows, self.n_components)
+        warn_of_small_weights(weights, self.n_components)
+        start = self._start(d)
+        previous, previous_bound = self._previous(d)
+        drawn = previous is None and any(part is None for part in start.values())
+        reporter = Reporter(self, self.n_init if drawn and start["means"] is None else 1, X)
+        try:
+            result = core.mixtures[self.covariance_type].fit(
+                rows.data(weights),
+                self.n_components,
+                tol=self.tol,
+                reg_covar=self.reg_covar,
+                max_iter=self.max_iter,
+                n_init=self.n_init,
+                init_params=self.init_params,
+                **start,
+                seed=_draw_seed(self.random_state) if drawn else 0,
+                n_threads=threads(self.n_threads),
+                single=rows.dtype == np.float32,
+                callback=reporter,
+                previous=previous,
+                previous_bound=previous_bound,
+            )
+        except core.Stopped:
+            reporter.finish()
+            raise
+        self._set_parameters(*(result[name] for name in _PARAMETERS), rows.dtype)
+        self.converged_ = result["converged"]
+        self.lower_bound_ = result["lower_bound"]
+        self.lower_bounds_ = result["lower_bounds"]
+        self.n_iter_ = len(self.lower_bounds_)
+        self.events_ = [FitEvent(*event) for event in result["events"]]
+        reporter.finish()
+        self._warn(result["stopped"])
+        return rows
+
+    def _start(self, d: int) -> dict[str, NDArray[Any] | None]:
+        """Return the checked parameters of the start."""
+        k = self.n_components
+        return {
+            "weights": None if self.weights_init is None else check_mixture_weights(self.weights_init, k),
+            "means": None if self.means_init is None else check_means(self.means_init, k, d),
+            "precisions": None
+            if self.precisions_init is None
+            else check_matrices(self.precisions_init, self.covariance_type, k, d),
+        }
+
+    def _previous(self, d: int) -> tuple[core.Mixture | None, float]:
+        """Return the model that a warm start goes on from, and its last bound."""
+        if not (self.warm_start and hasattr(self, "means_")):
+            return None, -np.inf
+        shape = covariance_shape(self.covariance_type, self.n_components, d)
+        if self.means_.shape != (self.n_components, d) or self.precisions_cholesky_.shape != shape:
+            raise ValueError(
+                "warm_start goes on from the last fit, but n_components, covariance_type or the number of features of X "
+                "has changed; set warm_start=False or use a new estimator."
+            )
+        bounds = getattr(self, "lower_bounds_", [])
+        return sampling_model(self), bounds[-1] if len(bounds) else -np.inf
+
+    def _set_parameters(
+        self,
+        weights: NDArray[Any],
+        means: NDArray[Any],
+        covariances: NDArray[Any],
+        precisions_cholesky: NDArray[Any],
+        dtype: np.dtype[Any],
+    ) -> None:
+        """Set the fitted arrays in the shapes of their type."""
+        k, d = means.shape
+        shape = covariance_shape(self.covariance_type, k, d)
+        precisions = core.mixtures[self.covariance_type].precisions(precisions_cholesky, k, d)
+        self.weights_ = weights.astype(dtype, copy=False)
+        self.means_ = means.astype(dtype, copy=False)
+        self.covariances_ = covariances.reshape(shape).astype(dtype, copy=False)
+        self.precisions_cholesky_ = precisions_cholesky.reshape(shape).astype(dtype, copy=False)
+        self.precisions_ = precisions.reshape(shape).astype(dtype, copy=False)
+
+    def _warn(self, stopped: bool) -> None:
+        """Warn of what was repaired, once a cause, and of a fit that did not converge."""
+        for cause, remedy in _REMEDIES.items():
+            found = [event for event in self.events_ if event.cause == cause]
+            if not found:
+                continue
+            components = sorted({event.component for event in found})
+            if cause == "failed":
+                message = f"{len(found)} of {self.n_init} restarts ended without a model; the others were used."
+            else:
+                message = f"Components {components} {remedy}"
+            warnings.warn(f"{message} Details are in `events_`.", ConvergenceWarning, stacklevel=4)
+        if not self.converged_ and self.max_iter > 0 and not stopped:
+            warnings.warn(
+                "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
+                "tol, or check for degenerate data.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _rows(self, X: Any) -> Rows:
+        check_is_fitted(self)
+        return check_rows(self, X, reset=False)
+
+    def _single(self, rows: Rows) -> bool:
+        return output_dtype(rows, self.means_) == np.float32
+
+    def _labels(self, rows: Rows) -> NDArray[np.int64]:
+        return model(self).labels(rows.data(), self._single(rows), threads(self.n_threads))
+
+    def _score(self, X: Any, sample_weight: ArrayLike | None) -> tuple[float, float]:
+        """Return the mean log-likelihood and the total weight."""
+        rows = self._rows(X)
+        weights = check_weights_of_rows(sample_weight, rows)
+        total = float(rows.shape[0]) if weights is None else float(weights.sum())
+        return model(self).score(rows.data(weights), threads(self.n_threads)), total
+
+    def _n_parameters(self) -> int:
+        """Return the number of free parameters."""
+        return model(self).n_parameters
+
+
+_PARAMETERS = ("weights", "means", "covariances", "precisions_cholesky")
+
+
+def _draw_seed(random_state: int | np.random.RandomState | None) -> int:
+    """Return 64 random bits; an int gives the same ones each time, a RandomState moves on."""
+    low, high = check_random_state(random_state).randint(0, 2**32, size=2, dtype=np.uint64)
+    return int(low) | int(high) << 32
+
+
+def _copy_fitted(source: Any, target: Any) -> Any:
+    """Copy the fitted attributes that both classes have."""
+    names = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "converged_", "n_iter_"]
+    names += ["lower_bound_", "lower_bounds_", "events_", "n_features_in_", "feature_names_in_"]
+    for name in names:
+        if hasattr(source, name):
+            value = getattr(source, name)
+            setattr(target, name, value.copy() if hasattr(value, "copy") else value)
+    return target
