@@ -4,6 +4,9 @@
 // A component that collapses does not end the fit: `maximize` floors its covariance, and one that has lost its rows is
 // seeded anew on the rows that the model explains worst, at most 2 K times a restart and never where the caller gave
 // the start. The likelihood never falls between two such events (with reg_covar = 0); each is kept in the result.
+//
+// Where it costs little (n K (D + 20 d) <= 1e8) each restart draws 4 starts and goes on from the one that is best after
+// 5 iterations: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM algorithm", 2003.
 #pragma once
 
 #include <cmath>
@@ -95,22 +98,60 @@ void round_to_single(Mixture<Covariance>& mixture) {
     *m = m->template cast<float>().template cast<double>().eval();
 }
 
+/// Starts that one restart compares, by the size of the work that a start and an iteration are.
+template <class Covariance>
+int n_trials(Index n, Index d, Index k) {
+  const double work = static_cast<double>(n) * static_cast<double>(k) *
+                      static_cast<double>(Covariance::features(d) + 20 * d);
+  return work <= 1e8 && k > 1 ? 4 : 1;
+}
+
 /// One restart of EM.
 template <class Covariance>
 class Run {
  public:
-  Run(const Data& data, const FitOptions& options, int restart, std::vector<Event>& events)
-      : data_(data), options_(options), restart_(restart), events_(events) {}
+  Run(const Data& data, Index n_components, const FitOptions& options, int restart)
+      : data_(data), k_(n_components), options_(options), restart_(restart) {}
+
+  const std::vector<Event>& events() const { return events_; }
+
+  /// The mixture to start from: of several drawn ones the best after a short run.
+  Mixture<Covariance> start() {
+    const Start& given = options_.start;
+    if (given.complete()) return from_precisions<Covariance>(*given.weights, *given.means, *given.precisions);
+    const int trials = given.means ? 1 : n_trials<Covariance>(data_.rows(), data_.cols(), k_);
+    std::optional<Mixture<Covariance>> best;
+    std::vector<Event> best_events;
+    double best_bound = 0;
+    std::exception_ptr failure;
+    for (int trial = 0; trial < trials; ++trial) {
+      events_.clear();
+      iteration_ = 0;
+      try {
+        auto mixture = draw(static_cast<std::uint32_t>(restart_ * trials + trial));
+        if (trials == 1) return mixture;
+        const auto drawn_events = events_;
+        const double bound = short_run(mixture);
+        if (best && !(bound > best_bound)) continue;
+        best = std::move(mixture);
+        best_bound = bound;
+        best_events = drawn_events;
+      } catch (const std::invalid_argument&) {
+        failure = std::current_exception();
+      }
+    }
+    if (!best) std::rethrow_exception(failure);
+    events_ = best_events;
+    return *best;
+  }
 
   FitResult<Covariance> from(Mixture<Covariance> mixture, double previous_bound) {
     FitResult<Covariance> result;
-    int reseeds = 0;
+    reseeds_ = 0;
     for (int iteration = 1; iteration <= options_.max_iter && !result.converged && !result.stopped; ++iteration) {
       iteration_ = iteration;
       const auto statistics = accumulate(mixture, data_, options_.n_threads);
-      Repairs repairs;
-      auto next = maximize_repaired(statistics, repairs);
-      const bool moved = repair_starved(next, mixture, repairs, reseeds);
+      auto [next, moved] = maximize_repaired(statistics, &mixture);
       const double bound = statistics.mean_log_likelihood(), change = bound - previous_bound;
       result.lower_bounds.push_back(bound);
       result.converged = std::abs(change) < options_.tol && !moved;
@@ -124,32 +165,53 @@ class Run {
     return result;
   }
 
-  /// `maximize`, with what it floored reported, and data without full rank refused where there is no regularisation.
-  Mixture<Covariance> maximize_repaired(const Statistics<Covariance>& statistics, Repairs& repairs) {
+  bool report(const Progress& progress) const { return options_.callback && options_.callback(progress); }
+
+ private:
+  Mixture<Covariance> draw(std::uint32_t stream) {
+    const Interrupt interrupt = [this] { return report({Progress::Stage::seeding, restart_, 0, 0, 0, false}); };
+    const auto statistics = initialize<Covariance>(data_, k_, options_.initialization, options_.start, options_.seed,
+                                                   stream, options_.n_threads, interrupt);
+    return apply_start(maximize_repaired(statistics, nullptr).first, options_.start);
+  }
+
+  /// The mean log-likelihood a few iterations after a start.
+  double short_run(Mixture<Covariance> mixture) {
+    constexpr int iterations = 5;
+    reseeds_ = 0;
+    for (int i = 0; i < iterations; ++i) {
+      if (report({Progress::Stage::seeding, restart_, 0, 0, 0, false})) throw Stopped();
+      mixture = maximize_repaired(accumulate(mixture, data_, options_.n_threads), &mixture).first;
+    }
+    return score(LogProb<Covariance>(mixture), data_, options_.n_threads);
+  }
+
+  /// M-step with all repairs, which are noted; true if a component was moved. Data without full rank are refused where
+  /// there is no regularisation. `previous` is the model of the E-step; none before the first.
+  std::pair<Mixture<Covariance>, bool> maximize_repaired(const Statistics<Covariance>& statistics,
+                                                         const Mixture<Covariance>* previous) {
+    Repairs repairs;
     auto mixture = maximize(statistics, options_.reg_covar, &repairs);
     if (!repairs.floored.empty() && options_.reg_covar == 0 && lower_rank(data_, options_.n_threads))
       throw DegenerateData(singular_message);
     for (const Index m : repairs.floored) note(Event::Cause::floored, m);
-    return mixture;
+    const bool moved = previous && repair_starved(mixture, *previous, repairs);
+    return {std::move(mixture), moved};
   }
 
-  bool report(const Progress& progress) const { return options_.callback && options_.callback(progress); }
-
- private:
   /// Each kind of event once a component and restart.
   void note(Event::Cause cause, Index component) {
     for (const Event& e : events_)
-      if (e.cause == cause && e.component == component && e.restart == restart_) return;
+      if (e.cause == cause && e.component == component) return;
     events_.push_back({cause, component, restart_, iteration_});
   }
 
   /// Seeds components without rows anew, or keeps them as they were; true if any moved.
-  bool repair_starved(Mixture<Covariance>& next, const Mixture<Covariance>& previous, const Repairs& repairs,
-                      int& reseeds) {
+  bool repair_starved(Mixture<Covariance>& next, const Mixture<Covariance>& previous, const Repairs& repairs) {
     if (repairs.starved.empty()) return false;
     const auto count = static_cast<int>(repairs.starved.size());
     const auto k = static_cast<int>(next.n_components());
-    const bool reseed = !options_.start.any() && reseeds + count <= 2 * k && count < k;
+    const bool reseed = !options_.start.any() && reseeds_ + count <= 2 * k && count < k;
     const auto rows = reseed ? worst_rows(LogProb<Covariance>(next), data_, repairs.starved.size(), options_.n_threads)
                              : std::vector<Index>();
     if (rows.size() < repairs.starved.size()) {
@@ -170,15 +232,17 @@ class Run {
       next.weights(c) = 1.0 / k;
       note(Event::Cause::reseeded, c);
     }
-    reseeds += count;
+    reseeds_ += count;
     return true;
   }
 
   const Data& data_;
+  Index k_;
   const FitOptions& options_;
   int restart_;
   int iteration_ = 0;
-  std::vector<Event>& events_;
+  int reseeds_ = 0;
+  std::vector<Event> events_;
 };
 
 }  // namespace detail
@@ -217,28 +281,14 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
   // Where nothing is drawn, all restarts are the same.
   const int restarts = previous || start.complete() || start.means ? 1 : options.n_init;
   for (int restart = 0; restart < restarts && !stopped; ++restart) {
-    detail::Run<Covariance> run(data, options, restart, events);
+    detail::Run<Covariance> run(data, n_components, options, restart);
     try {
       stopped = run.report({Progress::Stage::start, restart, 0, 0, 0, false});
       if (stopped && best) break;
-      Mixture<Covariance> mixture;
-      if (previous) {
-        mixture = *previous;
-      } else if (start.complete()) {
-        mixture = from_precisions<Covariance>(*start.weights, *start.means, *start.precisions);
-      } else {
-        const Interrupt interrupt = [&] { return run.report({Progress::Stage::seeding, restart, 0, 0, 0, false}); };
-        Repairs repairs;
-        mixture = apply_start(
-            run.maximize_repaired(initialize<Covariance>(data, n_components, options.initialization, start,
-                                                         options.seed, static_cast<std::uint32_t>(restart),
-                                                         options.n_threads, interrupt),
-                                  repairs),
-            start);
-      }
-      auto result = run.from(std::move(mixture), previous_bound);
+      auto result = run.from(previous ? *previous : run.start(), previous_bound);
       stopped = result.stopped ||
                 run.report({Progress::Stage::end, restart, result.n_iter(), result.lower_bound, 0, result.converged});
+      events.insert(events.end(), run.events().begin(), run.events().end());
       if (!best || result.lower_bound > best->lower_bound) best = std::move(result);
     } catch (const Stopped&) {
       stopped = true;
