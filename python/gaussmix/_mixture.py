@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -15,7 +14,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._dispatch import core, covariance_shape, model, sampling_model, threads
-from gaussmix._progress import CallbackSupportMixin, Reporter, with_callbacks
+from gaussmix._progress import CallbackSupportMixin, Reporter, warn, with_callbacks
 from gaussmix._validation import (
     Rows,
     check_matrices,
@@ -599,13 +598,12 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
                 message = f"{len(found)} of {self.n_init} restarts ended without a model; the others were used."
             else:
                 message = f"Components {components} {remedy}"
-            warnings.warn(f"{message} Details are in `events_`.", ConvergenceWarning, stacklevel=4)
+            warn(f"{message} Details are in `events_`.", ConvergenceWarning)
         if not self.converged_ and self.max_iter > 0 and not stopped:
-            warnings.warn(
+            warn(
                 "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
                 "tol, or check for degenerate data.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     def _rows(self, X: Any) -> Rows:

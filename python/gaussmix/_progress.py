@@ -1,8 +1,10 @@
-"""What a long fit tells: verbose output, scikit-learn's callbacks, and the way that Ctrl-C takes out of it."""
+"""What a fit tells: warnings, verbose output, scikit-learn's callbacks, and the way that Ctrl-C takes out of it."""
 
 from __future__ import annotations
 
+import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,6 +19,14 @@ except ImportError:
     def with_callbacks(method: _Method) -> _Method:  # type: ignore[no-redef]
         """Return the method: there are no callbacks to tear down."""
         return method
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the user's code: the first one outside gaussmix and scikit-learn."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("gaussmix", "sklearn"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 class Reporter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from gaussmix._dispatch import core, covariance_shape
+from gaussmix._progress import warn
 
 FLOATS = (np.float64, np.float32)
 
@@ -103,12 +103,11 @@ def check_weights_of_rows(sample_weight: Any, rows: Rows, n_components: int = 1)
 def warn_of_small_weights(sample_weight: NDArray[np.float64] | None, n_components: int) -> None:
     """Warn where weights sum to less than one row a component: they were probably normalised to sum to 1."""
     if sample_weight is not None and sample_weight.sum() < n_components:
-        warnings.warn(
+        warn(
             f"sample_weight sums to {sample_weight.sum():.3g}, less than n_components = {n_components}. The fit does "
             "not depend on the scale of the weights, but aic, bic and icl take their sum for the number of rows; "
             "multiply them by n_samples / sum(sample_weight) if they were normalised.",
             UserWarning,
-            stacklevel=4,
         )
 
 

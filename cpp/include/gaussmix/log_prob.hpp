@@ -80,6 +80,8 @@ class LogProb {
       const double log_det = Covariance::log_det(factors_.row(m).data(), d);
       for (Index c = m; c < (Covariance::shared ? k : m + 1); ++c) constants_(c) += log_det;
     }
+    if (constants_.hasNaN() || !factors_.allFinite())
+      throw NotPositiveDefinite("weights must not be negative, and precision Cholesky factors must be finite with a positive diagonal");
     for (Index m = 0; m < factors_.rows(); ++m) Covariance::rescale_factor(factors_.row(m).data(), frame_.scale);
     set_coefficients(precisions);
   }
@@ -101,7 +103,11 @@ class LogProb {
 
   /// block.offset = (x - mu_k) * scale: from the row itself, so that it keeps the digits that x has.
   void centre(BlockBuffers& block, Index k) const {
-    block.offset = ((block.x.rowwise() - means_.row(k)).array().rowwise() * frame_.scale.array()).matrix();
+    constexpr double largest = 1e150;  // its square is still a number
+    block.offset = ((block.x.rowwise() - means_.row(k)).array().rowwise() * frame_.scale.array())
+                       .cwiseMin(largest)
+                       .cwiseMax(-largest)
+                       .matrix();
   }
 
  private:
@@ -161,8 +167,11 @@ class LogProb {
     block.log_norm = block.log_prob.col(0);
     for (Index k = 1; k < block.log_prob.cols(); ++k) block.log_norm = block.log_norm.cwiseMax(block.log_prob.col(k));
     Vector sum = Vector::Zero(block.log_prob.rows());
+    // Less than `negligible` becomes 0: numbers near the smallest double slow the products down and count for nothing.
+    constexpr double negligible = 1e-300;
     for (Index k = 0; k < block.log_prob.cols(); ++k) {
-      block.log_prob.col(k) = (block.log_prob.col(k) - block.log_norm).array().exp();
+      auto r = block.log_prob.col(k).array();
+      r = ((r - block.log_norm.array()).exp() - negligible).cwiseMax(0.0);
       sum += block.log_prob.col(k);
     }
     block.log_norm.array() += sum.array().log();
