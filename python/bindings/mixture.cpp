@@ -85,16 +85,29 @@ py::dict fit_data(const BoundData& data, Index n_components, double tol, double 
   options.seed = seed;
   options.n_threads = n_threads;
   options.single = single;
-  if (callback)
-    options.callback = [&](const Progress& p) {
-      const py::gil_scoped_acquire lock;
+  // An exception of the callback (Ctrl-C) stops the fit, and is handed over with the best model so far.
+  std::optional<py::error_already_set> raised;
+  options.callback = [&](const Progress& p) {
+    const py::gil_scoped_acquire lock;
+    try {
       return callback(stages[static_cast<int>(p.stage)], p.restart, p.iteration, p.lower_bound, p.change, p.converged);
-    };
-  const auto result = [&] {
-    const py::gil_scoped_release unlock;
-    return fit<Covariance>(data.data, n_components, options, previous ? &previous->mixture : nullptr, previous_bound);
-  }();
-  return to_dict(result);
+    } catch (const py::error_already_set& error) {
+      raised.emplace(error);
+      return true;
+    }
+  };
+  try {
+    const auto result = [&] {
+      const py::gil_scoped_release unlock;
+      return fit<Covariance>(data.data, n_components, options, previous ? &previous->mixture : nullptr, previous_bound);
+    }();
+    py::dict out = to_dict(result);
+    out["raised"] = raised ? raised->value() : py::none();
+    return out;
+  } catch (const Stopped&) {
+    if (raised) throw py::error_already_set(*raised);
+    throw;
+  }
 }
 
 /// An array of n, or n x k, numbers of the asked type, filled without the interpreter's lock.

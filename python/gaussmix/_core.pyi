@@ -26,6 +26,7 @@ class FitResult(TypedDict):
     lower_bound: float
     lower_bounds: list[float]
     events: list[tuple[str, int, int, int]]
+    raised: BaseException | None
 
 class Data:
     def __init__(self, arrays: Sequence[Array], weights: Doubles | None = None) -> None: ...
@@ -50,7 +51,7 @@ class Mixture:
         seed: int,
         n_threads: int,
         single: bool,
-        callback: Callback | None,
+        callback: Callback,
         previous: Mixture | None,
         previous_bound: float,
     ) -> FitResult: ...

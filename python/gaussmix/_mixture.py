@@ -515,32 +515,30 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         previous, previous_bound = self._previous(d)
         drawn = previous is None and any(part is None for part in start.values())
         reporter = Reporter(self, self.n_init if drawn and start["means"] is None else 1, X)
-        try:
-            result = core.mixtures[self.covariance_type].fit(
-                rows.data(weights),
-                self.n_components,
-                tol=self.tol,
-                reg_covar=self.reg_covar,
-                max_iter=self.max_iter,
-                n_init=self.n_init,
-                init_params=self.init_params,
-                **start,
-                seed=_draw_seed(self.random_state) if drawn else 0,
-                n_threads=threads(self.n_threads),
-                single=rows.dtype == np.float32,
-                callback=reporter,
-                previous=previous,
-                previous_bound=previous_bound,
-            )
-        except core.Stopped:
-            reporter.finish()
-            raise
+        result = core.mixtures[self.covariance_type].fit(
+            rows.data(weights),
+            self.n_components,
+            tol=self.tol,
+            reg_covar=self.reg_covar,
+            max_iter=self.max_iter,
+            n_init=self.n_init,
+            init_params=self.init_params,
+            **start,
+            seed=_draw_seed(self.random_state) if drawn else 0,
+            n_threads=threads(self.n_threads),
+            single=rows.dtype == np.float32,
+            callback=reporter,
+            previous=previous,
+            previous_bound=previous_bound,
+        )
         self._set_parameters(*(result[name] for name in _PARAMETERS), rows.dtype)
         self.converged_ = result["converged"]
         self.lower_bound_ = result["lower_bound"]
         self.lower_bounds_ = result["lower_bounds"]
         self.n_iter_ = len(self.lower_bounds_)
         self.events_ = [FitEvent(*event) for event in result["events"]]
+        if result["raised"] is not None:
+            raise result["raised"]
         reporter.finish()
         self._warn(result["stopped"])
         return rows

@@ -1,4 +1,4 @@
-"""What a fit tells: warnings, verbose output, scikit-learn's callbacks, and the way that Ctrl-C takes out of it."""
+"""What a fit tells: warnings, verbose output, scikit-learn's callbacks, and the way for Ctrl-C into it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def warn(message: str, category: type[Warning]) -> None:
 class Reporter:
     """The callback that the core calls between iterations, restarts and steps of the seeding.
 
-    It prints as scikit-learn does, drives scikit-learn's callbacks where some are set, and holds back an exception
-    (Ctrl-C) until the best model so far has been taken over.
+    It prints as scikit-learn does, and drives scikit-learn's callbacks where some are set. What it raises (calling it is
+    also what lets the interpreter deliver Ctrl-C) ends the fit, and is raised again when the best model so far is set.
 
     Parameters
     ----------
@@ -46,7 +46,6 @@ class Reporter:
     def __init__(self, estimator: Any, restarts: int, X: Any) -> None:
         self.verbose = int(estimator.verbose)
         self.interval = estimator.verbose_interval
-        self.pending: BaseException | None = None
         self.stopped = False
         self._estimator = estimator
         self._X = X
@@ -60,25 +59,18 @@ class Reporter:
         self, stage: str, restart: int, iteration: int, lower_bound: float, change: float, converged: bool
     ) -> bool:
         """Return True to stop the fit."""
-        # Entering this function is what lets the interpreter deliver Ctrl-C, so nothing may run outside the try.
-        try:
-            if self._silent or stage == "seeding":
-                return False
-            if self.verbose:
-                self._print(stage, restart, iteration, lower_bound, change, converged)
-            if self._root is not None:
-                self.stopped |= self._notify(stage)
-            return self.stopped
-        except BaseException as error:
-            self.pending = error
-            return True
+        if self._silent or stage == "seeding":
+            return False
+        if self.verbose:
+            self._print(stage, restart, iteration, lower_bound, change, converged)
+        if self._root is not None:
+            self.stopped |= self._notify(stage)
+        return self.stopped
 
     def finish(self) -> None:
-        """Raise what was held back, and end the root task of scikit-learn's callbacks."""
+        """End the root task of scikit-learn's callbacks."""
         if self._root is not None:
             self._root.call_on_fit_task_end(estimator=self._estimator, X=self._X)
-        if self.pending is not None:
-            raise self.pending
 
     def _notify(self, stage: str) -> bool:
         if stage == "start":

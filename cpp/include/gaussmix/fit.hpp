@@ -284,7 +284,7 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
     detail::Run<Covariance> run(data, n_components, options, restart);
     try {
       stopped = run.report({Progress::Stage::start, restart, 0, 0, 0, false});
-      if (stopped && best) break;
+      if (stopped) break;
       auto result = run.from(previous ? *previous : run.start(), previous_bound);
       stopped = result.stopped ||
                 run.report({Progress::Stage::end, restart, result.n_iter(), result.lower_bound, 0, result.converged});
