@@ -7,6 +7,7 @@
 // both leave as    mu = ref + M1 / N,   Sigma = M2 / N - (M1 / N)(M1 / N)^T
 #pragma once
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -88,8 +89,11 @@ struct FeatureSums {
   }
 };
 
-/// Lanes for a pass whose accumulators hold `numbers` doubles each: together they stay within 16 MB.
-inline Index max_lanes(Index numbers) { return std::clamp<Index>((Index{2} << 20) / std::max<Index>(numbers, 1), 2, 32); }
+/// Lanes for a pass over n rows whose accumulators hold `numbers` doubles each: together they stay within 16 MB, and a
+/// lane has the rows that pay for them.
+inline Index max_lanes(Index n, Index numbers) {
+  return std::clamp<Index>((Index{2} << 20) / std::max<Index>(numbers, 1), 2, std::clamp<Index>(n / 256, 2, 32));
+}
 
 /// Merges in order, into the first.
 template <class Part>
@@ -105,7 +109,8 @@ Part merge_in_order(std::vector<Part>& parts) {
 /// \param mixture    the current model, K components in d dimensions
 /// \param data       n x d rows, with weights or without
 /// \param n_threads  threads at most
-/// \returns counts, means and covariances under the responsibilities of `mixture`, and its log-likelihood
+/// \returns counts, means and covariances under the responsibilities of `mixture`, and its log-likelihood; a component
+///          without a count keeps the mean that it has
 /// \throws std::invalid_argument if the sizes differ
 /// \throws DegenerateData if the squares of the data overflow
 template <class Covariance>
@@ -113,33 +118,42 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   require(mixture.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Index k = mixture.n_components(), d = mixture.n_features();
   const LogProb<Covariance> log_prob(mixture);
-  const Lanes lanes(data.rows(), block_rows<Covariance>(d), detail::max_lanes(Covariance::features(d) * k));
+  const Lanes lanes(data.rows(), block_rows<Covariance>(d), detail::max_lanes(data.rows(), Covariance::features(d) * k));
   std::vector<Statistics<Covariance>> parts(static_cast<std::size_t>(lanes.count));
 
   parallel_for(lanes.count, n_threads, [&](Index lane) {
     BlockBuffers block;
-    detail::FeatureSums<Covariance> dense(k, d);
-    Moments<Covariance> centred(k, d);
+    std::optional<detail::FeatureSums<Covariance>> dense;
+    std::optional<Moments<Covariance>> centred;
     double log_likelihood = 0, total_weight = 0;
     lanes.for_blocks(lane, [&](Index first, Index rows) {
       log_prob.expect(data, first, rows, block);
       log_likelihood += block.weights.dot(block.log_norm);
       total_weight += block.weights.sum();
       block.log_prob.array().colwise() *= block.weights.array();
-      if (block.dense) return dense.add(block);
+      if (block.dense) {
+        if (!dense) dense.emplace(k, d);
+        return dense->add(block);
+      }
+      if (!centred) centred.emplace(k, d);
       for (Index c = 0; c < k; ++c) {
         log_prob.centre(block, c);
-        centred.add(c, block.offset, block.log_prob.col(c));
+        centred->add(c, block.offset, block.log_prob.col(c));
       }
     });
     auto& part = parts[static_cast<std::size_t>(lane)];
-    part = centred.statistics(log_prob.frame(), log_prob.means());
-    part.merge(dense.moments(d).statistics(log_prob.frame(), log_prob.frame().origin.replicate(k, 1)));
+    if (centred) part = centred->statistics(log_prob.frame(), log_prob.means());
+    if (dense) {
+      auto sums = dense->moments(d).statistics(log_prob.frame(), log_prob.frame().origin.replicate(k, 1));
+      centred ? part.merge(sums) : void(part = std::move(sums));
+    }
     part.log_likelihood = log_likelihood;
     part.total_weight = total_weight;
   });
 
   auto statistics = detail::merge_in_order(parts);
+  for (Index c = 0; c < k; ++c)
+    if (!(statistics.counts(c) > 0)) statistics.means.row(c) = mixture.means.row(c);
   statistics.scale(1 / data.weight_scale());
   if (!statistics.means.allFinite() || !statistics.covariances.allFinite() ||
       !std::isfinite(statistics.mean_log_likelihood()))

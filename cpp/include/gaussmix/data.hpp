@@ -78,6 +78,18 @@ class Data {
     }
   }
 
+  /// Packs row i.
+  void load_row(Index i, Eigen::Ref<RowVector> x) const {
+    if (packed_ && columns_[0].single)
+      x = Eigen::Map<const Eigen::RowVectorXf>(static_cast<const float*>(columns_[0].values) + i * columns_[0].stride,
+                                               cols())
+              .cast<double>();
+    else if (packed_)
+      x = Eigen::Map<const RowVector>(static_cast<const double*>(columns_[0].values) + i * columns_[0].stride, cols());
+    else
+      for (Index j = 0; j < cols(); ++j) x(j) = (*this)(i, j);
+  }
+
   /// Scaled weights of rows first, first + 1, ..., as many as `w` has elements.
   void load_weights(Index first, Eigen::Ref<Vector> w) const {
     if (weights_)

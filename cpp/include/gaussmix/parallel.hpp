@@ -74,6 +74,12 @@ struct Lanes {
 
   Index first(Index lane) const { return std::min(rows, blocks * lane / count * block); }
 
+  Index lane_of(Index row) const {
+    Index lane = 0;
+    while (lane + 1 < count && first(lane + 1) <= row) ++lane;
+    return lane;
+  }
+
   /// Calls body(first_row, n_rows) for each block of a lane, in order.
   template <class Body>
   void for_blocks(Index lane, const Body& body) const {
