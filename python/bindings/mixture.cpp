@@ -29,10 +29,10 @@ Mixture<Covariance> restore(const DoubleArray& weights, const DoubleArray& means
   mixture.means = to_matrix(means, means.shape(0));
   require(mixture.weights.size() == mixture.n_components(), "weights must be one for each component");
   for (const auto& [target, source, message] :
-       {std::tuple{&mixture.covariances, &covariances, "covariances must have the shape of their type"},
-        std::tuple{&mixture.precisions_cholesky, &factors, "precisions_cholesky must have the shape of their type"}}) {
+       {std::tuple{&mixture.precisions_cholesky, &factors, "precisions_cholesky must have the shape of its type"},
+        std::tuple{&mixture.covariances, &covariances, "covariances must have the shape of their type"}}) {
+    require(source->size() == matrices * entries, message);
     *target = to_matrix(*source, matrices);
-    require(target->cols() == entries, message);
   }
   return mixture;
 }

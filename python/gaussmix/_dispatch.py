@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import os
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ def threads(n_threads: int | None) -> int:
     if n_threads is None:
         default = core.default_threads()
         return default if "OMP_NUM_THREADS" in os.environ else min(default, _cpu_count())
-    return _cpu_count() if n_threads == -1 else int(n_threads)
+    return _cpu_count() if n_threads == -1 else min(int(n_threads), 2**31 - 1)
 
 
 def covariance_shape(covariance_type: str, n_components: int, n_features: int) -> tuple[int, ...]:

@@ -520,8 +520,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             self.n_components,
             tol=self.tol,
             reg_covar=self.reg_covar,
-            max_iter=self.max_iter,
-            n_init=self.n_init,
+            max_iter=min(self.max_iter, _INT_MAX),
+            n_init=min(self.n_init, _INT_MAX),
             init_params=self.init_params,
             **start,
             seed=_draw_seed(self.random_state) if drawn else 0,
@@ -626,6 +626,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         return model(self).n_parameters
 
 
+_INT_MAX = 2**31 - 1
 _PARAMETERS = ("weights", "means", "covariances", "precisions_cholesky")
 
 

@@ -97,6 +97,10 @@ def check_weights_of_rows(sample_weight: Any, rows: Rows, n_components: int = 1)
             f"Expected at least n_components = {n_components} rows with a positive sample_weight, but got {positive}; "
             "decrease n_components."
         )
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError("The sum of `sample_weight` overflows; divide the weights by their maximum.")
     return np.ascontiguousarray(weights)
 
 

@@ -1,9 +1,14 @@
 // The pass over the data that an EM iteration makes: responsibilities block by block, and what they sum up to. No
-// n x K array exists. Rows are cut into lanes of fixed size; each lane sums into moments of its own, which become
-// mergeable `Statistics`, merged in the order of the lanes: the same bits at any number of threads.
+// n x K array exists. Rows are cut into lanes of fixed size; each lane sums into moments of its own, which are added in
+// the order of the lanes, so that the bits are the same at any number of threads, and become mergeable `Statistics`.
 //
 // dense blocks:    S = Phi^T (w o R), moments about the origin of the frame
 // centred blocks:  for each k the moments of x - mu_k, so that nothing cancels
+// screened blocks: the same, over the rows that can matter to k
+//
+// A block is screened if that pays (screen.hpp); else its parts go dense, or centred where dense would lose digits
+// (log_prob.hpp). Both rules look at the block and the model only, so that a fit that is resumed or distributed has the
+// same bits.
 // both leave as    mu = ref + M1 / N,   Sigma = M2 / N - (M1 / N)(M1 / N)^T
 #pragma once
 
@@ -14,6 +19,7 @@
 #include "gaussmix/data.hpp"
 #include "gaussmix/log_prob.hpp"
 #include "gaussmix/parallel.hpp"
+#include "gaussmix/screen.hpp"
 #include "gaussmix/statistics.hpp"
 
 namespace gaussmix {
@@ -29,6 +35,13 @@ struct Moments {
       : counts(Vector::Zero(k)),
         first(Matrix::Zero(k, d)),
         second(Matrix::Zero(n_matrices<Covariance>(k), Covariance::entries(d))) {}
+
+  Moments& operator+=(const Moments& other) {
+    counts += other.counts;
+    first += other.first;
+    second += other.second;
+    return *this;
+  }
 
   /// Adds component k's share of a block: rows `offset` from its reference, with weights r.
   void add(Index k, const Block& offset, const Eigen::Ref<const Vector>& r) {
@@ -78,6 +91,12 @@ struct FeatureSums {
     Covariance::add_total(block.z, block.weights, total);
   }
 
+  FeatureSums& operator+=(const FeatureSums& other) {
+    sums += other.sums;
+    total += other.total;
+    return *this;
+  }
+
   Moments<Covariance> moments(Index d) const {
     Moments<Covariance> result(sums.cols(), d);
     result.counts = sums.row(0);
@@ -95,12 +114,37 @@ inline Index max_lanes(Index n, Index numbers) {
   return std::clamp<Index>((Index{2} << 20) / std::max<Index>(numbers, 1), 2, std::clamp<Index>(n / 256, 2, 32));
 }
 
-/// Merges in order, into the first.
+/// Adds up what the lanes made, in order.
 template <class Part>
-Part merge_in_order(std::vector<Part>& parts) {
-  for (std::size_t i = 1; i < parts.size(); ++i) parts[0].merge(parts[i]);
+Part sum_in_order(std::vector<Part>& parts) {
+  for (std::size_t i = 1; i < parts.size(); ++i) parts[0] += parts[i];
   return std::move(parts[0]);
 }
+
+/// What one lane of a pass sums up; each kind of moments is made when the first block needs it.
+template <class Covariance>
+struct Sums {
+  std::optional<FeatureSums<Covariance>> dense;
+  std::optional<Moments<Covariance>> centred;
+  double log_likelihood = 0, total_weight = 0;
+
+  Sums& operator+=(Sums& other) {
+    add(dense, other.dense);
+    add(centred, other.centred);
+    log_likelihood += other.log_likelihood;
+    total_weight += other.total_weight;
+    return *this;
+  }
+
+ private:
+  template <class Part>
+  static void add(std::optional<Part>& mine, std::optional<Part>& theirs) {
+    if (mine && theirs)
+      *mine += *theirs;
+    else if (theirs)
+      mine = std::move(theirs);
+  }
+};
 
 }  // namespace detail
 
@@ -118,46 +162,61 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   require(mixture.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Index k = mixture.n_components(), d = mixture.n_features();
   const LogProb<Covariance> log_prob(mixture);
-  const Lanes lanes(data.rows(), block_rows<Covariance>(d), detail::max_lanes(data.rows(), Covariance::features(d) * k));
-  std::vector<Statistics<Covariance>> parts(static_cast<std::size_t>(lanes.count));
+  const Screen<Covariance> screen(log_prob);
+  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(k), detail::max_lanes(data.rows(), Covariance::features(d) * k));
+  std::vector<detail::Sums<Covariance>> parts(static_cast<std::size_t>(lanes.count));
 
   parallel_for(lanes.count, n_threads, [&](Index lane) {
     BlockBuffers block;
-    std::optional<detail::FeatureSums<Covariance>> dense;
-    std::optional<Moments<Covariance>> centred;
-    double log_likelihood = 0, total_weight = 0;
-    lanes.for_blocks(lane, [&](Index first, Index rows) {
+    ScreenedBlock screened;
+    auto& sums = parts[static_cast<std::size_t>(lane)];
+    const auto add_centred = [&](Index c, const Block& offset, const Eigen::Ref<const Vector>& r) {
+      if (!sums.centred) sums.centred.emplace(k, d);
+      sums.centred->add(c, offset, r);
+    };
+    const auto add_likelihood = [&](const Vector& w, const Vector& log_norm) {
+      sums.log_likelihood += w.dot(log_norm);
+      sums.total_weight += w.sum();
+    };
+    const auto pass = [&](Index first, Index rows) {
       log_prob.expect(data, first, rows, block);
-      log_likelihood += block.weights.dot(block.log_norm);
-      total_weight += block.weights.sum();
+      add_likelihood(block.weights, block.log_norm);
       block.log_prob.array().colwise() *= block.weights.array();
       if (block.dense) {
-        if (!dense) dense.emplace(k, d);
-        return dense->add(block);
+        if (!sums.dense) sums.dense.emplace(k, d);
+        return sums.dense->add(block);
       }
-      if (!centred) centred.emplace(k, d);
       for (Index c = 0; c < k; ++c) {
         log_prob.centre(block, c);
-        centred->add(c, block.offset, block.log_prob.col(c));
+        add_centred(c, block.offset, block.log_prob.col(c));
+      }
+    };
+    lanes.for_blocks(lane, [&](Index first, Index rows) {
+      if (!screen.expect(data, first, rows, screened))
+        return for_blocks(first, rows, block_rows<Covariance>(d), pass);
+      add_likelihood(screened.weights, screened.log_norm);
+      for (Index c = 0; c < k; ++c) {
+        const auto& own = screened.rows[static_cast<std::size_t>(c)];
+        if (own.empty()) continue;
+        screen.gather(screened, c);
+        add_centred(c, screened.offset,
+                    screened.responsibilities[static_cast<std::size_t>(c)].cwiseProduct(screened.weights(own)));
       }
     });
-    auto& part = parts[static_cast<std::size_t>(lane)];
-    if (centred) part = centred->statistics(log_prob.frame(), log_prob.means());
-    if (dense) {
-      auto sums = dense->moments(d).statistics(log_prob.frame(), log_prob.frame().origin.replicate(k, 1));
-      centred ? part.merge(sums) : void(part = std::move(sums));
-    }
-    part.log_likelihood = log_likelihood;
-    part.total_weight = total_weight;
   });
 
-  auto statistics = detail::merge_in_order(parts);
+  // All lanes sum about the same points, so that their sums just add up.
+  const auto sums = detail::sum_in_order(parts);
+  Statistics<Covariance> statistics(k, d);
+  if (sums.centred) statistics = sums.centred->statistics(log_prob.frame(), log_prob.means());
+  if (sums.dense)
+    statistics.merge(sums.dense->moments(d).statistics(log_prob.frame(), log_prob.frame().origin.replicate(k, 1)));
   for (Index c = 0; c < k; ++c)
     if (!(statistics.counts(c) > 0)) statistics.means.row(c) = mixture.means.row(c);
+  statistics.log_likelihood = sums.log_likelihood;
+  statistics.total_weight = sums.total_weight;
   statistics.scale(1 / data.weight_scale());
-  if (!statistics.means.allFinite() || !statistics.covariances.allFinite() ||
-      !std::isfinite(statistics.mean_log_likelihood()))
-    throw DegenerateData("The squares of the data overflow; scale the input data.");
+  if (!statistics.finite()) throw DegenerateData("The squares of the data overflow; scale the input data.");
   return statistics;
 }
 

@@ -1,5 +1,6 @@
 // Expectation maximisation (Dempster, Laird, Rubin, 1977): E-step and M-step in turn until the mean log-likelihood
-// changes by less than tol, from several starts, of which the one with the best final likelihood is kept.
+// changes by less than tol, from several starts, of which the one with the best final likelihood is kept; one whose
+// likelihood comes from a floored covariance counts as worse than any other.
 //
 // A component that collapses does not end the fit: `maximize` floors its covariance, and one that has lost its rows is
 // seeded anew on the rows that the model explains worst, at most 2 K times a restart and never where the caller gave
@@ -9,12 +10,14 @@
 // 5 iterations: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM algorithm", 2003.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "gaussmix/accumulate.hpp"
@@ -115,6 +118,13 @@ class Run {
 
   const std::vector<Event>& events() const { return events_; }
 
+  /// What starts and restarts are compared by: without floored covariances first, then by likelihood.
+  std::pair<bool, double> ranked(double bound) const {
+    return {std::none_of(events_.begin(), events_.end(),
+                         [](const Event& e) { return e.cause == Event::Cause::floored; }),
+            bound};
+  }
+
   /// The mixture to start from: of several drawn ones the best after a short run.
   Mixture<Covariance> start() {
     const Start& given = options_.start;
@@ -122,7 +132,7 @@ class Run {
     const int trials = given.means ? 1 : n_trials<Covariance>(data_.rows(), data_.cols(), k_);
     std::optional<Mixture<Covariance>> best;
     std::vector<Event> best_events;
-    double best_bound = 0;
+    std::pair<bool, double> best_rank;
     std::exception_ptr failure;
     for (int trial = 0; trial < trials; ++trial) {
       events_.clear();
@@ -131,10 +141,10 @@ class Run {
         auto mixture = draw(static_cast<std::uint32_t>(restart_ * trials + trial));
         if (trials == 1) return mixture;
         const auto drawn_events = events_;
-        const double bound = short_run(mixture);
-        if (best && !(bound > best_bound)) continue;
+        const auto rank = ranked(short_run(mixture));
+        if (best && !(rank > best_rank)) continue;
         best = std::move(mixture);
-        best_bound = bound;
+        best_rank = rank;
         best_events = drawn_events;
       } catch (const std::invalid_argument&) {
         failure = std::current_exception();
@@ -275,6 +285,7 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
           "given weights, means and precisions must have the shapes of the mixture");
 
   std::optional<FitResult<Covariance>> best;
+  std::pair<bool, double> best_rank;
   std::vector<Event> events;
   std::exception_ptr failure;
   bool stopped = false;
@@ -289,7 +300,10 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
       stopped = result.stopped ||
                 run.report({Progress::Stage::end, restart, result.n_iter(), result.lower_bound, 0, result.converged});
       events.insert(events.end(), run.events().begin(), run.events().end());
-      if (!best || result.lower_bound > best->lower_bound) best = std::move(result);
+      const auto rank = run.ranked(result.lower_bound);
+      if (best && !(rank > best_rank)) continue;
+      best = std::move(result);
+      best_rank = rank;
     } catch (const Stopped&) {
       stopped = true;
       failure = std::current_exception();

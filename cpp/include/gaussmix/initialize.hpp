@@ -39,9 +39,9 @@ Statistics<Covariance> statistics_of_labels(const Data& data, const Matrix& cent
                                             const Frame& frame, int n_threads) {
   const Index k = centres.rows(), d = centres.cols();
   const Lanes lanes(data.rows(), 1024, detail::max_lanes(data.rows(), Covariance::entries(d) * k));
-  std::vector<Statistics<Covariance>> parts(static_cast<std::size_t>(lanes.count));
+  std::vector<Moments<Covariance>> parts(static_cast<std::size_t>(lanes.count), Moments<Covariance>(k, d));
   parallel_for(lanes.count, n_threads, [&](Index lane) {
-    Moments<Covariance> moments(k, d);
+    auto& moments = parts[static_cast<std::size_t>(lane)];
     Block x, offset;
     Vector w, r;
     lanes.for_blocks(lane, [&](Index first, Index rows) {
@@ -59,9 +59,8 @@ Statistics<Covariance> statistics_of_labels(const Data& data, const Matrix& cent
         moments.add(c, offset, r);
       }
     });
-    parts[static_cast<std::size_t>(lane)] = moments.statistics(frame, centres);
   });
-  auto statistics = detail::merge_in_order(parts);
+  auto statistics = detail::sum_in_order(parts).statistics(frame, centres);
 
   std::vector<std::vector<Index>> sharers(static_cast<std::size_t>(k));
   for (Index c = 0; c < k; ++c) {
@@ -93,16 +92,17 @@ Statistics<Covariance> statistics_of_random(const Data& data, Index k, const Spr
                                             int n_threads) {
   const Index d = data.cols(), pairs = (k + 1) / 2;
   const Frame frame{spread.mean, RowVector::Constant(d, spread.unit)};
-  const Lanes lanes(data.rows(), block_rows<Covariance>(d), detail::max_lanes(data.rows(), Covariance::entries(d) * k));
+  const Lanes lanes(data.rows(), block_rows<Covariance>(d),
+                    detail::max_lanes(data.rows(), Covariance::entries(d) * k));
   std::vector<std::uint64_t> before(static_cast<std::size_t>(lanes.count) + 1, 0);
   for (Index lane = 0; lane < lanes.count; ++lane) {
     auto& next = before[static_cast<std::size_t>(lane) + 1];
     next = before[static_cast<std::size_t>(lane)];
     for (Index i = lanes.first(lane); i < lanes.first(lane + 1); ++i) next += data.weight(i) > 0;
   }
-  std::vector<Statistics<Covariance>> parts(static_cast<std::size_t>(lanes.count));
+  std::vector<Moments<Covariance>> parts(static_cast<std::size_t>(lanes.count), Moments<Covariance>(k, d));
   parallel_for(lanes.count, n_threads, [&](Index lane) {
-    Moments<Covariance> moments(k, d);
+    auto& moments = parts[static_cast<std::size_t>(lane)];
     Block x, r;
     Vector w;
     std::uint64_t place = before[static_cast<std::size_t>(lane)] * static_cast<std::uint64_t>(pairs);
@@ -124,9 +124,8 @@ Statistics<Covariance> statistics_of_random(const Data& data, Index k, const Spr
       }
       for (Index c = 0; c < k; ++c) moments.add(c, x, r.col(c));
     });
-    parts[static_cast<std::size_t>(lane)] = moments.statistics(frame, spread.mean.replicate(k, 1));
   });
-  return detail::merge_in_order(parts);
+  return detail::sum_in_order(parts).statistics(frame, spread.mean.replicate(k, 1));
 }
 
 namespace detail {

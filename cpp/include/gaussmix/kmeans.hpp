@@ -96,14 +96,14 @@ class KMeans {
   /// \throws DegenerateData if fewer rows have a positive weight.
   std::vector<Index> draw(const Random& random) const {
     std::vector<Index> chosen;
-    const auto remaining = [&](Index i) {
-      return std::find(chosen.begin(), chosen.end(), i) == chosen.end() ? data_.weight(i) : 0.0;
-    };
+    std::vector<bool> taken(static_cast<std::size_t>(data_.rows()), false);
+    const auto remaining = [&](Index i) { return taken[static_cast<std::size_t>(i)] ? 0.0 : data_.weight(i); };
     Vector lane_masses = masses(remaining);
     for (std::uint64_t place = 0; static_cast<Index>(chosen.size()) < k_; ++place) {
       const Index i = pick(lane_masses, random.uniform(place)[0], remaining);
       if (i < 0) throw DegenerateData("There are fewer rows with a positive weight than components.");
       chosen.push_back(i);
+      taken[static_cast<std::size_t>(i)] = true;
       const Index lane = lanes_.lane_of(i);
       lane_masses(lane) = lane_mass(lane, remaining);
     }
@@ -175,7 +175,9 @@ class KMeans {
     });
     if (!std::isfinite(largest.maxCoeff()))
       throw DegenerateData("The values of the data overflow; scale the input data.");
-    const double unit = largest.maxCoeff() > 0 ? std::ldexp(1.0, -std::ilogb(largest.maxCoeff())) : 1.0;
+    // A power of two, and its inverse, that are normal numbers even where the data are not.
+    const auto inverse_scale = [](double x) { return x > 0 ? std::ldexp(1.0, -std::max(-1000, std::ilogb(x))) : 1.0; };
+    const double unit = inverse_scale(largest.maxCoeff());
     const RowVector sums = sum_over_lanes([&](Index lane) {
       RowVector sum = RowVector::Zero(2 * d + 1);  // weight, first and second moments
       Block x;
@@ -195,7 +197,7 @@ class KMeans {
     total_weight_ = sums(0);
     const RowVector mean = sums.segment(1, d) / total_weight_;
     const double variance = std::max(0.0, (sums.tail(d) / total_weight_ - mean.cwiseAbs2()).mean());
-    const double to_root = variance > 0 ? std::ldexp(1.0, -std::ilogb(variance) / 2) : 1.0;
+    const double to_root = unit < 0x1p900 ? inverse_scale(std::sqrt(variance)) : 1.0;
     return {reference + mean / unit, unit * to_root, variance * to_root * to_root};
   }
 

@@ -23,6 +23,9 @@ inline constexpr double dense_limit = 1e-10;
 /// Squared Mahalanobis distances are held below this, so that a row at any distance has a finite log-density.
 inline constexpr double largest_distance = 1e300;
 
+/// Responsibilities below this become 0: numbers near the smallest double slow products down and count for nothing.
+inline constexpr double negligible = 1e-300;
+
 /// Coordinates of a pass: z = (x - origin) * scale, scale a power of two for each feature.
 struct Frame {
   RowVector origin, scale;
@@ -76,12 +79,15 @@ class LogProb {
     constants_ = -0.5 * static_cast<double>(d) * std::log(2 * std::acos(-1.0)) + mixture.weights.array().log();
     Matrix precisions(factors_.rows(), factors_.cols());
     set_scale(precisions);
+    bool positive = !constants_.hasNaN() && factors_.allFinite();
     for (Index m = 0; m < factors_.rows(); ++m) {
       const double log_det = Covariance::log_det(factors_.row(m).data(), d);
+      positive = positive && std::isfinite(log_det);
       for (Index c = m; c < (Covariance::shared ? k : m + 1); ++c) constants_(c) += log_det;
     }
-    if (constants_.hasNaN() || !factors_.allFinite())
-      throw NotPositiveDefinite("weights must not be negative, and precision Cholesky factors must be finite with a positive diagonal");
+    if (!positive)
+      throw NotPositiveDefinite(
+          "weights must not be negative, and precision Cholesky factors must be finite with a positive diagonal");
     for (Index m = 0; m < factors_.rows(); ++m) Covariance::rescale_factor(factors_.row(m).data(), frame_.scale);
     set_coefficients(precisions);
   }
@@ -90,6 +96,12 @@ class LogProb {
   Index n_features() const { return means_.cols(); }
   const Frame& frame() const { return frame_; }
   const Matrix& means() const { return means_; }
+  const Matrix& factors() const { return factors_; }  ///< U_k, in the frame
+  const double* factor(Index k) const { return factors_.row(matrix_of<Covariance>(k)).data(); }
+  const Vector& constants() const { return constants_; }          ///< log pi_k - d/2 log 2 pi + log |U_k|
+  const Block& coefficients() const { return theta_; }            ///< features x K
+  const Vector& precision_norms() const { return precision_norms_; }  ///< largest row sum of |P_k|, in the frame
+  const Vector& mean_norms() const { return mean_norms_; }        ///< |mu_k - origin|, in the frame
 
   /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities.
   void expect(const Data& data, Index first, Index rows, BlockBuffers& block) const {
@@ -127,17 +139,16 @@ class LogProb {
   void set_coefficients(const Matrix& precisions) {
     const Index k = n_components(), d = n_features();
     theta_.setZero(Covariance::features(d), k);
-    largest_precision_ = 0;
+    precision_norms_ = mean_norms_ = Vector::Zero(k);
     Block offset(1, d), whitened(1, d);
     Matrix dense;
     for (Index c = 0; c < k; ++c) {
       const Index m = matrix_of<Covariance>(c);
-      if (c == 0 || !Covariance::shared) {
-        dense = Covariance::dense(precisions.row(m).data(), d);
-        // The largest row sum bounds the spectral norm from above.
-        largest_precision_ = std::max(largest_precision_, dense.cwiseAbs().rowwise().sum().maxCoeff());
-      }
+      if (c == 0 || !Covariance::shared) dense = Covariance::dense(precisions.row(m).data(), d);
+      // The largest row sum bounds the spectral norm from above.
+      precision_norms_(c) = dense.cwiseAbs().rowwise().sum().maxCoeff();
       offset = ((means_.row(c) - frame_.origin).array() * frame_.scale.array()).matrix();
+      mean_norms_(c) = offset.norm();
       Covariance::whiten(offset, factors_.row(m).data(), whitened);
       theta_(0, c) = constants_(c) - 0.5 * whitened.squaredNorm();
       theta_.col(c).segment(1, d) = dense * offset.transpose();
@@ -147,7 +158,7 @@ class LogProb {
 
   void weighted_log_prob(BlockBuffers& block) const {
     const double radius2 = block.z.rowwise().squaredNorm().maxCoeff();
-    block.dense = std::numeric_limits<double>::epsilon() * largest_precision_ * radius2 <= dense_limit;
+    block.dense = std::numeric_limits<double>::epsilon() * precision_norms_.maxCoeff() * radius2 <= dense_limit;
     if (block.dense) {
       Covariance::expand(block.z, factors_, block.features);
       block.log_prob.setZero();
@@ -167,8 +178,6 @@ class LogProb {
     block.log_norm = block.log_prob.col(0);
     for (Index k = 1; k < block.log_prob.cols(); ++k) block.log_norm = block.log_norm.cwiseMax(block.log_prob.col(k));
     Vector sum = Vector::Zero(block.log_prob.rows());
-    // Less than `negligible` becomes 0: numbers near the smallest double slow the products down and count for nothing.
-    constexpr double negligible = 1e-300;
     for (Index k = 0; k < block.log_prob.cols(); ++k) {
       auto r = block.log_prob.col(k).array();
       r = ((r - block.log_norm.array()).exp() - negligible).cwiseMax(0.0);
@@ -181,9 +190,8 @@ class LogProb {
 
   Matrix means_, factors_;  // factors in the frame
   Frame frame_;
-  Vector constants_;  // log pi_k - d/2 log 2 pi + log |U_k|
-  Block theta_;       // features x K
-  double largest_precision_ = 0;
+  Vector constants_, precision_norms_, mean_norms_;
+  Block theta_;
 };
 
 }  // namespace gaussmix

@@ -38,6 +38,9 @@ double mean_total_variance(const Statistics<Covariance>& statistics) {
 
 namespace detail {
 
+/// Variances down to here have a precision that is a number.
+inline constexpr double smallest_variance = 1e-307;
+
 /// Factors a covariance, unless what is left of its smallest variance is rounding.
 template <class Covariance>
 bool factor_resolved(const double* covariance, const Eigen::Ref<const RowVector>& mean, double reg_covar, double* u) {
@@ -45,7 +48,7 @@ bool factor_resolved(const double* covariance, const Eigen::Ref<const RowVector>
   const Index d = mean.size();
   for (Index j = 0; j < d && reg_covar == 0; ++j) {
     const double resolution = 4 * eps * std::abs(mean(j));
-    if (!(Covariance::variance(covariance, d, j) > resolution * resolution)) return false;
+    if (!(Covariance::variance(covariance, d, j) > std::max(resolution * resolution, smallest_variance))) return false;
   }
   return Covariance::factor(covariance, d, static_cast<double>(d) * eps, u);
 }
@@ -68,12 +71,14 @@ RowVector pooled_covariance(const Statistics<Covariance>& statistics) {
 /// \param reg_covar   added to the variances, not negative
 /// \param repairs     if given, components are repaired and listed here; else they are an error
 /// \throws NotPositiveDefinite if a covariance is singular, and cannot be or must not be repaired
+/// \throws DegenerateData if variances overflow, or are so small that their inverses do
 template <class Covariance>
 Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double reg_covar, Repairs* repairs = nullptr) {
   constexpr double eps = std::numeric_limits<double>::epsilon();
   const Index k = statistics.n_components(), d = statistics.n_features();
   const double total = statistics.counts.sum();
   require(total > 0, "statistics must have a positive total count");
+  if (!statistics.finite()) throw DegenerateData("The squares of the data overflow; scale the input data.");
   const NotPositiveDefinite singular("a covariance is singular; increase reg_covar or use fewer components");
 
   Mixture<Covariance> mixture(k, d);
@@ -94,6 +99,8 @@ Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double re
     if (!repairs) throw singular;
     repairs->floored.push_back(m);
     const double floor = std::max(reg_covar, 1024 * eps * mean_total_variance(statistics));
+    if (floor < detail::smallest_variance)
+      throw DegenerateData("The variances of the data underflow; increase reg_covar or scale the input data.");
     Covariance::add_diagonal(covariance, d, floor - reg_covar);
     if (!Covariance::factor(covariance, d, 0, u)) throw singular;
   }

@@ -61,6 +61,12 @@ void parallel_for(Index n_tasks, int n_threads, const Task& task) {
   for (Index i = 0; i < n_tasks; ++i) task(i);
 }
 
+/// Calls body(first_row, n_rows) for blocks of rows first ... first + rows - 1, in order.
+template <class Body>
+void for_blocks(Index first, Index rows, Index block, const Body& body) {
+  for (Index i = first; i < first + rows; i += block) body(i, std::min(block, first + rows - i));
+}
+
 /// n rows cut into lanes of whole blocks. A lane is what one thread runs from end to end with accumulators of its
 /// own; there are at most `max_lanes`.
 struct Lanes {
@@ -83,8 +89,7 @@ struct Lanes {
   /// Calls body(first_row, n_rows) for each block of a lane, in order.
   template <class Body>
   void for_blocks(Index lane, const Body& body) const {
-    const Index end = first(lane + 1);
-    for (Index i = first(lane); i < end; i += block) body(i, std::min(block, end - i));
+    gaussmix::for_blocks(first(lane), first(lane + 1) - first(lane), block, body);
   }
 };
 

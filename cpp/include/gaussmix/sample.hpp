@@ -25,12 +25,14 @@ struct Sample {
 /// \param n          rows, at least 1
 /// \param seed       of the generator: equal seeds, equal rows at any number of threads
 /// \param n_threads  threads at most
-/// \throws NotPositiveDefinite if a covariance is not; std::invalid_argument if n < 1
+/// \throws NotPositiveDefinite if a covariance is not; std::invalid_argument if n < 1; std::bad_alloc if n is too large
 template <class Covariance>
 Sample sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, int n_threads = 1) {
   require(n >= 1, "at least one row must be drawn");
   const Index k = mixture.n_components(), d = mixture.n_features();
   constexpr Index block = 4096;
+  // First of all: more rows than there is memory for are refused before any work.
+  Sample result{Matrix(n, d), std::vector<std::int64_t>(static_cast<std::size_t>(n))};
 
   // Labels by inversion of the cumulated weights: sums and comparisons only, the same on every machine.
   std::vector<double> cumulated(static_cast<std::size_t>(k));
@@ -51,7 +53,6 @@ Sample sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, i
     }
   });
 
-  Sample result{Matrix(n, d), std::vector<std::int64_t>(static_cast<std::size_t>(n))};
   struct Task {
     Index component, first, rows;
   };

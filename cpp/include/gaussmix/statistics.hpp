@@ -6,6 +6,8 @@
 //   N = N_a + N_b,   mu = mu_a + N_b/N delta,   Sigma = N_a/N Sigma_a + N_b/N Sigma_b + N_a N_b/N^2 delta delta^T
 #pragma once
 
+#include <cmath>
+
 #include "gaussmix/covariance.hpp"
 #include "gaussmix/types.hpp"
 
@@ -31,6 +33,8 @@ struct Statistics {
 
   /// The weight that covariance `m` is an average over.
   double mass(Index m) const { return Covariance::shared ? counts.sum() : counts(m); }
+
+  bool finite() const { return means.allFinite() && covariances.allFinite() && std::isfinite(log_likelihood); }
 
   double mean_log_likelihood() const { return log_likelihood / total_weight; }
 

@@ -77,10 +77,12 @@ struct Diagonal {
 
   static Index features(Index d) { return 1 + 2 * d; }
 
-  static void expand(const Block& z, const Matrix& /*u*/, Block& phi) {
+  template <class Features>
+  static void expand(const Eigen::Ref<const Block>& z, const Matrix& /*u*/, Features& phi) {
+    using Scalar = typename Features::Scalar;
     phi.col(0).setOnes();
-    phi.middleCols(1, z.cols()) = z;
-    phi.rightCols(z.cols()) = z.cwiseAbs2();
+    phi.middleCols(1, z.cols()) = z.template cast<Scalar>();
+    phi.rightCols(z.cols()) = z.cwiseAbs2().template cast<Scalar>();
   }
 
   static void quadratic_coefficients(const double* p, Index d, Eigen::Ref<Vector> theta) {

@@ -125,13 +125,15 @@ struct Full {
 
   static Index features(Index d) { return 1 + d + d * (d + 1) / 2; }
 
-  /// phi(z) for the rows of a block; `u` is not used.
-  static void expand(const Block& z, const Matrix& /*u*/, Block& phi) {
+  /// phi(z) for the rows of a block, in the numbers of `phi`; `u` is not used.
+  template <class Features>
+  static void expand(const Eigen::Ref<const Block>& z, const Matrix& /*u*/, Features& phi) {
+    using Scalar = typename Features::Scalar;
     phi.col(0).setOnes();
-    phi.middleCols(1, z.cols()) = z;
+    phi.middleCols(1, z.cols()) = z.template cast<Scalar>();
     Index c = 1 + z.cols();
     for (Index i = 0; i < z.cols(); ++i)
-      for (Index j = i; j < z.cols(); ++j) phi.col(c++) = z.col(i).cwiseProduct(z.col(j));
+      for (Index j = i; j < z.cols(); ++j) phi.col(c++) = z.col(i).cwiseProduct(z.col(j)).template cast<Scalar>();
   }
 
   /// The coefficients of the quadratic features, given P.

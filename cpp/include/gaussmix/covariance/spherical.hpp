@@ -67,10 +67,12 @@ struct Spherical {
 
   static Index features(Index d) { return d + 2; }
 
-  static void expand(const Block& z, const Matrix& /*u*/, Block& phi) {
+  template <class Features>
+  static void expand(const Eigen::Ref<const Block>& z, const Matrix& /*u*/, Features& phi) {
+    using Scalar = typename Features::Scalar;
     phi.col(0).setOnes();
-    phi.middleCols(1, z.cols()) = z;
-    phi.col(z.cols() + 1) = z.rowwise().squaredNorm();
+    phi.middleCols(1, z.cols()) = z.template cast<Scalar>();
+    phi.col(z.cols() + 1) = z.rowwise().squaredNorm().template cast<Scalar>();
   }
 
   static void quadratic_coefficients(const double* p, Index /*d*/, Eigen::Ref<Vector> theta) {

@@ -18,13 +18,15 @@ struct Tied : Full {
   static Index features(Index d) { return d + 2; }
 
   /// phi(z); `u` is the factor of the shared precision.
-  static void expand(const Block& z, const Matrix& u, Block& phi) {
+  template <class Features>
+  static void expand(const Eigen::Ref<const Block>& z, const Matrix& u, Features& phi) {
+    using Scalar = typename Features::Scalar;
     const Index d = z.cols();
     Block whitened(z.rows(), d);
     whiten(z, u.data(), whitened);
     phi.col(0).setOnes();
-    phi.middleCols(1, d) = z;
-    phi.col(d + 1) = whitened.rowwise().squaredNorm();
+    phi.middleCols(1, d) = z.template cast<Scalar>();
+    phi.col(d + 1) = whitened.rowwise().squaredNorm().template cast<Scalar>();
   }
 
   static void quadratic_coefficients(const double* /*p*/, Index /*d*/, Eigen::Ref<Vector> theta) { theta(0) = -0.5; }

@@ -1,0 +1,157 @@
+// The screened kernel of the E-step, for components that lie apart: float first, double for what can matter.
+//
+// One product in float gives every log-density of a block up to a bound that is known beforehand. A pair (row, component)
+// whose log-density lies so far below the row's best that its responsibility is less than exp(-margin) is dropped: it
+// would change a count that is not about 0 by less than 1e-12 of it. The pairs that remain, about one a row where
+// components are separated, are gathered by component and computed in double from the rows themselves, as in the centred
+// kernel, so that what is kept is exact. A block where many pairs remain is left to the other kernels.
+//
+//   |L_float - L| <= (D + 4) u (|P_k|_inf (|z| + |m_k|)^2 / 2 + |c_k|),   u = 2^-24,   D features
+//
+// (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1: products of D terms, factors rounded once.)
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "gaussmix/log_prob.hpp"
+
+namespace gaussmix {
+
+/// The pairs of a block that the screen let through, grouped by component.
+struct ScreenedBlock {
+  Block x, z;
+  Vector weights;
+  Vector log_norm;                                    ///< log p(x_n)
+  std::vector<std::vector<Index>> rows;               ///< of each component, within the block
+  std::vector<Vector> responsibilities;               ///< of these rows
+  Block gathered, offset, whitened;                   // one component's rows
+  Eigen::MatrixXf features, log_prob;
+  Eigen::ArrayXf distance, bound, best;
+};
+
+/// Screens blocks of rows against one model.
+template <class Covariance>
+class Screen {
+ public:
+  /// Rows of a block: enough that each of K components has some.
+  static Index block_rows(Index k) { return std::clamp<Index>((Index{1} << 18) / k, 256, 2048); }
+
+  explicit Screen(const LogProb<Covariance>& log_prob) : log_prob_(log_prob) {
+    const Index k = log_prob.n_components();
+    const double u = std::ldexp(1.0, -24), terms = static_cast<double>(log_prob.coefficients().rows() + 4);
+    useful_ = !Covariance::shared && k >= 8 && log_prob.coefficients().rows() >= 32;
+    if (!useful_) return;
+    theta_ = log_prob.coefficients().template cast<float>();
+    half_norms_ = (0.5 * terms * u * log_prob.precision_norms()).template cast<float>();
+    mean_norms_ = log_prob.mean_norms().template cast<float>();
+    constants_ = log_prob.constants()
+                     .unaryExpr([&](double c) { return std::isfinite(c) ? terms * u * std::abs(c) : 0.0; })
+                     .template cast<float>();
+    margin_ = 64 + std::log(static_cast<double>(k));
+  }
+
+  /// Packs rows first ... first + rows - 1 and computes the responsibilities of the pairs that matter; false if they are
+  /// too many, or the rows too far out, for this kernel to pay.
+  bool expect(const Data& data, Index first, Index rows, ScreenedBlock& block) const {
+    if (!useful_) return false;
+    const Index k = log_prob_.n_components(), d = log_prob_.n_features();
+    block.x.resize(rows, d);
+    block.weights.resize(rows);
+    data.load(first, block.x);
+    data.load_weights(first, block.weights);
+    log_prob_.frame().apply(block.x, block.z);
+    block.distance = block.z.rowwise().norm().template cast<float>();
+    if (!(block.distance.maxCoeff() < 1e15f)) return false;
+    block.rows.resize(static_cast<std::size_t>(k));
+    block.responsibilities.resize(static_cast<std::size_t>(k));
+    for (auto& r : block.rows) r.clear();
+
+    const Index step = gaussmix::block_rows<Covariance>(d);
+    Index kept = 0;
+    for (Index at = 0; at < rows; at += step) {
+      const Index n = std::min(step, rows - at);
+      kept += select(at, n, block);
+      // The first rows tell for all: what does not pay is found out early.
+      if (kept > (at + n) * k / 6) return false;
+    }
+    finish(block);
+    return true;
+  }
+
+  /// offset = (x - mu_k) * scale for the rows of component k.
+  void gather(ScreenedBlock& block, Index k) const {
+    const auto& rows = block.rows[static_cast<std::size_t>(k)];
+    block.offset = ((block.x(rows, Eigen::all).rowwise() - log_prob_.means().row(k)).array().rowwise() *
+                    log_prob_.frame().scale.array())
+                       .matrix();
+  }
+
+ private:
+  /// Lists the pairs of some rows that can matter, and returns their number.
+  Index select(Index at, Index n, ScreenedBlock& block) const {
+    const Index k = log_prob_.n_components();
+    block.features.resize(n, theta_.rows());
+    Covariance::expand(block.z.middleRows(at, n), log_prob_.factors(), block.features);
+    block.log_prob.setZero(n, k);
+    add_product(block.log_prob, block.features, theta_);
+    const auto distance = block.distance.segment(at, n);
+    block.best = Eigen::ArrayXf::Constant(n, -std::numeric_limits<float>::infinity());
+    for (Index c = 0; c < k; ++c) {
+      block.bound = half_norms_(c) * (distance + mean_norms_(c)).square() + constants_(c);
+      block.best = block.best.max(block.log_prob.col(c).array() - block.bound);
+      block.log_prob.col(c).array() += block.bound;
+    }
+    block.best -= static_cast<float>(margin_);
+    Index kept = 0;
+    for (Index c = 0; c < k; ++c) {
+      auto& rows = block.rows[static_cast<std::size_t>(c)];
+      const auto before = rows.size();
+      const float* value = block.log_prob.col(c).data();
+      for (Index i = 0; i < n; ++i)
+        if (!(value[i] < block.best(i))) rows.push_back(at + i);
+      kept += static_cast<Index>(rows.size() - before);
+    }
+    return kept;
+  }
+
+  /// Log-densities of the listed pairs in double, and their responsibilities.
+  void finish(ScreenedBlock& block) const {
+    const Index k = log_prob_.n_components();
+    block.log_norm = Vector::Constant(block.x.rows(), -std::numeric_limits<double>::infinity());
+    for (Index c = 0; c < k; ++c) {
+      const auto& rows = block.rows[static_cast<std::size_t>(c)];
+      auto& value = block.responsibilities[static_cast<std::size_t>(c)];
+      value.resize(static_cast<Index>(rows.size()));
+      if (rows.empty()) continue;
+      gather(block, c);
+      block.whitened.resize(block.offset.rows(), block.offset.cols());
+      Covariance::whiten(block.offset, log_prob_.factor(c), block.whitened);
+      value = (log_prob_.constants()(c) - 0.5 * block.whitened.rowwise().squaredNorm().array().min(largest_distance)).matrix();
+      for (std::size_t i = 0; i < rows.size(); ++i)
+        block.log_norm(rows[i]) = std::max(block.log_norm(rows[i]), value(static_cast<Index>(i)));
+    }
+    Vector sum = Vector::Zero(block.x.rows());
+    for (Index c = 0; c < k; ++c) {
+      const auto& rows = block.rows[static_cast<std::size_t>(c)];
+      auto& value = block.responsibilities[static_cast<std::size_t>(c)];
+      if (rows.empty()) continue;
+      value = ((value - block.log_norm(rows)).array().exp() - negligible).cwiseMax(0.0).matrix();
+      for (std::size_t i = 0; i < rows.size(); ++i) sum(rows[i]) += value(static_cast<Index>(i));
+    }
+    block.log_norm.array() += sum.array().log();
+    for (Index c = 0; c < k; ++c) {
+      const auto& rows = block.rows[static_cast<std::size_t>(c)];
+      if (!rows.empty()) block.responsibilities[static_cast<std::size_t>(c)].array() /= sum(rows).array();
+    }
+  }
+
+  const LogProb<Covariance>& log_prob_;
+  bool useful_ = false;
+  Eigen::MatrixXf theta_;
+  Eigen::ArrayXf half_norms_, mean_norms_, constants_;
+  double margin_ = 0;
+};
+
+}  // namespace gaussmix
