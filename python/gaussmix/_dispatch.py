@@ -18,6 +18,8 @@ from gaussmix import _cpu
 if TYPE_CHECKING:
     from gaussmix import _core as core
 
+__all__ = ["core", "covariance_shape", "isa", "model", "sampling_model", "show_config", "threads"]
+
 
 def _choose_isa() -> str:
     """Return the instruction set that GAUSSMIX_ISA names, or else the widest that is built and supported."""

@@ -354,9 +354,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         if not isinstance(n_samples, Integral):
             raise TypeError(f"n_samples must be an integer, but got {n_samples!r}.")
         if n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample."
-            )
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         seed = _draw_seed(self.random_state if random_state is None else random_state)
         return sampling_model(self).sample(int(n_samples), seed, threads(self.n_threads))
 
@@ -499,7 +497,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             With copies of the arrays.
         """
         check_is_fitted(estimator)
-        return _copy_fitted(estimator, cls(**estimator.get_params(deep=False)))
+        fitted: Self = _copy_fitted(estimator, cls(**estimator.get_params(deep=False)))
+        return fitted
 
     def _fit(self, X: Any, sample_weight: ArrayLike | None) -> Rows:
         """Run EM and set the attributes; return the checked rows."""
@@ -531,7 +530,9 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             previous=previous,
             previous_bound=previous_bound,
         )
-        self._set_parameters(*(result[name] for name in _PARAMETERS), rows.dtype)
+        self._set_parameters(
+            result["weights"], result["means"], result["covariances"], result["precisions_cholesky"], rows.dtype
+        )
         self.converged_ = result["converged"]
         self.lower_bound_ = result["lower_bound"]
         self.lower_bounds_ = result["lower_bounds"]
@@ -561,8 +562,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         shape = covariance_shape(self.covariance_type, self.n_components, d)
         if self.means_.shape != (self.n_components, d) or self.precisions_cholesky_.shape != shape:
             raise ValueError(
-                "warm_start goes on from the last fit, but n_components, covariance_type or the number of features of X "
-                "has changed; set warm_start=False or use a new estimator."
+                "warm_start goes on from the last fit, but n_components, covariance_type or the number of features of "
+                "X has changed; set warm_start=False or use a new estimator."
             )
         bounds = getattr(self, "lower_bounds_", [])
         return sampling_model(self), bounds[-1] if len(bounds) else -np.inf
@@ -609,7 +610,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         return check_rows(self, X, reset=False)
 
     def _single(self, rows: Rows) -> bool:
-        return output_dtype(rows, self.means_) == np.float32
+        return output_dtype(rows, np.asarray(self.means_)) == np.float32
 
     def _labels(self, rows: Rows) -> NDArray[np.int64]:
         return model(self).labels(rows.data(), self._single(rows), threads(self.n_threads))
@@ -627,7 +628,6 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
 
 _INT_MAX = 2**31 - 1
-_PARAMETERS = ("weights", "means", "covariances", "precisions_cholesky")
 
 
 def _draw_seed(random_state: int | np.random.RandomState | None) -> int:

@@ -16,9 +16,12 @@ except ImportError:
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stands in where scikit-learn has no callbacks."""
 
-    def with_callbacks(method: _Method) -> _Method:  # type: ignore[no-redef]
+    def with_callbacks(method: _Method) -> _Method:
         """Return the method: there are no callbacks to tear down."""
         return method
+
+
+__all__ = ["CallbackSupportMixin", "Reporter", "warn", "with_callbacks"]
 
 
 def warn(message: str, category: type[Warning]) -> None:
@@ -32,8 +35,9 @@ def warn(message: str, category: type[Warning]) -> None:
 class Reporter:
     """The callback that the core calls between iterations, restarts and steps of the seeding.
 
-    It prints as scikit-learn does, and drives scikit-learn's callbacks where some are set. What it raises (calling it is
-    also what lets the interpreter deliver Ctrl-C) ends the fit, and is raised again when the best model so far is set.
+    It prints as scikit-learn does, and drives scikit-learn's callbacks where some are set. What it raises (calling it
+    is also what lets the interpreter deliver Ctrl-C) ends the fit, and is raised again when the best model so far is
+    set.
 
     Parameters
     ----------
@@ -49,7 +53,8 @@ class Reporter:
         self.stopped = False
         self._estimator = estimator
         self._X = X
-        self._root = self._restart = None
+        self._root: Any = None
+        self._restart: Any = None
         if getattr(estimator, "_skl_callbacks", None) or hasattr(estimator, "_parent_callback_ctx"):
             self._root = estimator._init_callback_context(max_subtasks=restarts)
             self._root.call_on_fit_task_begin(estimator=estimator, X=X)

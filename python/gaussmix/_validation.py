@@ -128,7 +128,7 @@ def check_mixture_weights(weights: ArrayLike, n_components: int) -> NDArray[Any]
     ValueError
         If they are not.
     """
-    checked = check_array(weights, dtype=list(FLOATS), ensure_2d=False, input_name="weights")
+    checked: NDArray[Any] = check_array(weights, dtype=list(FLOATS), ensure_2d=False, input_name="weights")
     _check_shape(checked, (n_components,), "weights")
     if (checked < 0).any() or (checked > 1).any():
         # The minimum stands where the maximum is announced: scikit-learn's wording, which its tests hold fast.
@@ -137,9 +137,7 @@ def check_mixture_weights(weights: ArrayLike, n_components: int) -> NDArray[Any]
             f"{checked.min():.5f}, min value {checked.max():.5f}"
         )
     if abs(1 - checked.sum()) > (1e-6 if checked.dtype == np.float32 else 1e-8):
-        raise ValueError(
-            f"The parameter 'weights' should be normalized, but got sum(weights) = {checked.sum():.5f}"
-        )
+        raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {checked.sum():.5f}")
     return checked
 
 
@@ -151,7 +149,7 @@ def check_means(means: ArrayLike, n_components: int, n_features: int) -> NDArray
     ValueError
         If they are not.
     """
-    checked = check_array(means, dtype=list(FLOATS), ensure_2d=False, input_name="means")
+    checked: NDArray[Any] = check_array(means, dtype=list(FLOATS), ensure_2d=False, input_name="means")
     _check_shape(checked, (n_components, n_features), "means")
     return checked
 
@@ -167,7 +165,7 @@ def check_matrices(
         If they are not.
     """
     name = f"{covariance_type} {kind}"
-    checked = check_array(matrices, dtype=list(FLOATS), ensure_2d=False, allow_nd=True, input_name=name)
+    checked: NDArray[Any] = check_array(matrices, dtype=list(FLOATS), ensure_2d=False, allow_nd=True, input_name=name)
     shape = covariance_shape(covariance_type, n_components, n_features)
     _check_shape(checked, shape, name)
     if len(shape) < 2 or covariance_type == "diag":

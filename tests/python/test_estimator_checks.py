@@ -1,0 +1,29 @@
+"""scikit-learn's checks of estimators, for several settings."""
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from gaussmix import GaussianMixture
+
+SETTINGS = [
+    GaussianMixture(),
+    GaussianMixture(n_components=2, covariance_type="tied"),
+    GaussianMixture(n_components=2, covariance_type="diag", init_params="k-means++"),
+    GaussianMixture(n_components=2, covariance_type="spherical", init_params="random_from_data", n_init=2),
+    GaussianMixture(n_components=2, init_params="random", warm_start=True, n_threads=2),
+]
+
+
+def expected_failed_checks(estimator):
+    """Return the one check that cannot pass: a random start draws other rows where rows are repeated."""
+    if estimator.n_components == 1:
+        return {}
+    reason = "a random start of repeated rows is not that of weighted rows, as in scikit-learn's KMeans"
+    return {
+        "check_sample_weight_equivalence_on_dense_data": reason,
+        "check_sample_weight_equivalence": reason,
+    }
+
+
+@parametrize_with_checks(SETTINGS, expected_failed_checks=expected_failed_checks)
+def test_estimator(estimator, check):
+    check(estimator)
