@@ -181,8 +181,8 @@ def test_zero_weights_without_other_parameters_of_the_start():
 
 
 def test_one_bad_restart_does_not_cost_the_others():
-    # Four components on 60 rows and one row six times: some starts collapse on that, some do not. The likelihood of those
-    # that do is that of the floor: it must not win.
+    # Four components on 60 rows and one row six times: some starts collapse on that, and have the likelihood of the
+    # floor. They must not win.
     X = np.concatenate([NORMAL[:, :2], np.full((6, 2), 2.5)])
     model = GaussianMixture(4, reg_covar=0, random_state=0, n_init=8).fit(X)
     assert_finite(model)
