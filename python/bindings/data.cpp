@@ -36,7 +36,8 @@ Data view(const std::vector<py::array>& arrays) {
 }  // namespace
 
 void bind_data(py::module_& m) {
-  py::class_<BoundData>(m, "Data", "Rows in NumPy arrays, with weights or without: one 2-D array, or one array a column.")
+  py::class_<BoundData>(m, "Data",
+                        "Rows in NumPy arrays, with weights or without: one 2-D array, or one array a column.")
       .def(py::init([](std::vector<py::array> arrays, const py::object& weights) {
              Data data = view(arrays);
              DoubleArray kept;
@@ -48,8 +49,7 @@ void bind_data(py::module_& m) {
              return BoundData{std::move(arrays), std::move(kept), std::move(data)};
            }),
            py::arg("arrays"), py::arg("weights") = py::none())
-      .def_property_readonly("shape",
-                             [](const BoundData& d) { return py::make_tuple(d.data.rows(), d.data.cols()); });
+      .def_property_readonly("shape", [](const BoundData& d) { return py::make_tuple(d.data.rows(), d.data.cols()); });
 }
 
 }  // namespace gaussmix::python

@@ -144,7 +144,8 @@ void bind_mixture(py::module_& m, py::dict& types) {
     return [make](const DoubleArray& weights, const DoubleArray& means, const DoubleArray& matrices) {
       require(means.ndim() == 2, "means must have 2 dimensions");
       const Index k = means.shape(0);
-      const auto mixture = make(to_vector(weights), to_matrix(means, k), to_matrix(matrices, n_matrices<Covariance>(k)));
+      const auto mixture =
+          make(to_vector(weights), to_matrix(means, k), to_matrix(matrices, n_matrices<Covariance>(k)));
       return py::make_tuple(to_array(mixture.weights), to_array(mixture.means), to_array(mixture.covariances),
                             to_array(mixture.precisions_cholesky));
     };
@@ -197,7 +198,8 @@ void bind_mixture(py::module_& m, py::dict& types) {
       },
       py::arg("data"), py::arg("single"), py::arg("n_threads"));
   type.def(
-      "score", [](const Bound& b, const BoundData& data, int n_threads) { return score(b.log_prob, data.data, n_threads); },
+      "score",
+      [](const Bound& b, const BoundData& data, int n_threads) { return score(b.log_prob, data.data, n_threads); },
       py::arg("data"), py::arg("n_threads"), py::call_guard<py::gil_scoped_release>());
   type.def(
       "certainty",
@@ -212,8 +214,9 @@ void bind_mixture(py::module_& m, py::dict& types) {
           const py::gil_scoped_release unlock;
           return sample(b.mixture, n, seed, n_threads);
         }();
-        return py::make_tuple(adopt(std::move(drawn.x)),
-                              py::array_t<std::int64_t>(static_cast<py::ssize_t>(drawn.labels.size()), drawn.labels.data()));
+        return py::make_tuple(
+            adopt(std::move(drawn.x)),
+            py::array_t<std::int64_t>(static_cast<py::ssize_t>(drawn.labels.size()), drawn.labels.data()));
       },
       py::arg("n_samples"), py::arg("seed"), py::arg("n_threads"));
   type.def_property_readonly("n_parameters", [](const Bound& b) { return b.mixture.n_parameters(); });

@@ -163,7 +163,8 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   const Index k = mixture.n_components(), d = mixture.n_features();
   const LogProb<Covariance> log_prob(mixture);
   const Screen<Covariance> screen(log_prob);
-  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(k), detail::max_lanes(data.rows(), Covariance::features(d) * k));
+  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(k),
+                    detail::max_lanes(data.rows(), Covariance::features(d) * k));
   std::vector<detail::Sums<Covariance>> parts(static_cast<std::size_t>(lanes.count));
 
   parallel_for(lanes.count, n_threads, [&](Index lane) {
@@ -192,8 +193,7 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
       }
     };
     lanes.for_blocks(lane, [&](Index first, Index rows) {
-      if (!screen.expect(data, first, rows, screened))
-        return for_blocks(first, rows, block_rows<Covariance>(d), pass);
+      if (!screen.expect(data, first, rows, screened)) return for_blocks(first, rows, block_rows<Covariance>(d), pass);
       add_likelihood(screened.weights, screened.log_norm);
       for (Index c = 0; c < k; ++c) {
         const auto& own = screened.rows[static_cast<std::size_t>(c)];

@@ -33,7 +33,7 @@ struct Progress {
   Stage stage = Stage::start;
   int restart = 0;         ///< from 0
   int iteration = 0;       ///< from 1 within a restart
-  double lower_bound = 0;  ///< mean log-likelihood of the model that the iteration began with; at the end, of the result
+  double lower_bound = 0;  ///< mean log-likelihood of the model before the iteration; at the end, of the result
   double change = 0;       ///< of the lower bound
   bool converged = false;
 };
@@ -71,10 +71,10 @@ template <class Covariance>
 struct FitResult {
   Mixture<Covariance> mixture;
   bool converged = false;
-  bool stopped = false;              ///< by the callback
+  bool stopped = false;                                           ///< by the callback
   double lower_bound = -std::numeric_limits<double>::infinity();  ///< mean log-likelihood of `mixture`
-  std::vector<double> lower_bounds;  ///< before each M-step
-  std::vector<Event> events;         ///< of all restarts
+  std::vector<double> lower_bounds;                               ///< before each M-step
+  std::vector<Event> events;                                      ///< of all restarts
   int n_iter() const { return static_cast<int>(lower_bounds.size()); }
 };
 
@@ -89,7 +89,8 @@ inline const char* const singular_message =
 inline bool lower_rank(const Data& data, int n_threads) {
   const KMeans one(data, 1, n_threads, {});
   const Frame frame{one.spread().mean, RowVector::Constant(data.cols(), one.spread().unit)};
-  const auto total = statistics_of_labels<Full>(data, one.spread().mean, one.partition().labels.data(), frame, n_threads);
+  const auto total =
+      statistics_of_labels<Full>(data, one.spread().mean, one.partition().labels.data(), frame, n_threads);
   RowVector u(total.covariances.cols());
   return !factor_resolved<Full>(total.covariances.row(0).data(), total.means.row(0), 0, u.data());
 }
@@ -104,8 +105,8 @@ void round_to_single(Mixture<Covariance>& mixture) {
 /// Starts that one restart compares, by the size of the work that a start and an iteration are.
 template <class Covariance>
 int n_trials(Index n, Index d, Index k) {
-  const double work = static_cast<double>(n) * static_cast<double>(k) *
-                      static_cast<double>(Covariance::features(d) + 20 * d);
+  const double work =
+      static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(Covariance::features(d) + 20 * d);
   return work <= 1e8 && k > 1 ? 4 : 1;
 }
 
@@ -120,9 +121,9 @@ class Run {
 
   /// What starts and restarts are compared by: without floored covariances first, then by likelihood.
   std::pair<bool, double> ranked(double bound) const {
-    return {std::none_of(events_.begin(), events_.end(),
-                         [](const Event& e) { return e.cause == Event::Cause::floored; }),
-            bound};
+    return {
+        std::none_of(events_.begin(), events_.end(), [](const Event& e) { return e.cause == Event::Cause::floored; }),
+        bound};
   }
 
   /// The mixture to start from: of several drawn ones the best after a short run.

@@ -14,10 +14,10 @@ namespace gaussmix {
 
 /// How a start is made.
 enum class Initialization {
-  kmeans,              ///< k-means, one component a cluster
-  kmeans_plus_plus,    ///< means at rows drawn by k-means++, covariances and weights of their nearest rows
-  random,              ///< responsibilities uniform and normalised
-  random_from_data,    ///< means at rows drawn at random, covariances and weights of their nearest rows
+  kmeans,            ///< k-means, one component a cluster
+  kmeans_plus_plus,  ///< means at rows drawn by k-means++, covariances and weights of their nearest rows
+  random,            ///< responsibilities uniform and normalised
+  random_from_data,  ///< means at rows drawn at random, covariances and weights of their nearest rows
 };
 
 /// Parameters of the start that the caller gives; what is left out is estimated.
@@ -92,8 +92,7 @@ Statistics<Covariance> statistics_of_random(const Data& data, Index k, const Spr
                                             int n_threads) {
   const Index d = data.cols(), pairs = (k + 1) / 2;
   const Frame frame{spread.mean, RowVector::Constant(d, spread.unit)};
-  const Lanes lanes(data.rows(), block_rows<Covariance>(d),
-                    detail::max_lanes(data.rows(), Covariance::entries(d) * k));
+  const Lanes lanes(data.rows(), block_rows<Covariance>(d), detail::max_lanes(data.rows(), Covariance::entries(d) * k));
   std::vector<std::uint64_t> before(static_cast<std::size_t>(lanes.count) + 1, 0);
   for (Index lane = 0; lane < lanes.count; ++lane) {
     auto& next = before[static_cast<std::size_t>(lane) + 1];
@@ -143,7 +142,8 @@ void match(Statistics<Covariance>& statistics, const Start& start) {
     double log_det = 0;
     if (start.precisions && !Covariance::shared) {
       precision = Covariance::dense(start.precisions->row(c).data(), d);
-      if (Covariance::factor_precision(start.precisions->row(c).data(), d, u.data())) log_det = Covariance::log_det(u.data(), d);
+      if (Covariance::factor_precision(start.precisions->row(c).data(), d, u.data()))
+        log_det = Covariance::log_det(u.data(), d);
     }
     for (Index e = 0; e < k; ++e) {
       double value = log_det;
@@ -187,7 +187,8 @@ void match(Statistics<Covariance>& statistics, const Start& start) {
 /// \throws DegenerateData if the data overflow or fewer rows than components have a weight; Stopped if interrupted
 template <class Covariance>
 Statistics<Covariance> initialize(const Data& data, Index n_components, Initialization method, const Start& start,
-                                  std::uint64_t seed, std::uint32_t restart, int n_threads, const Interrupt& interrupt) {
+                                  std::uint64_t seed, std::uint32_t restart, int n_threads,
+                                  const Interrupt& interrupt) {
   KMeans kmeans(data, n_components, n_threads, interrupt);
   const Frame frame{kmeans.spread().mean, RowVector::Constant(data.cols(), kmeans.spread().unit)};
   const Random random(seed, Purpose::seeding, restart);

@@ -36,7 +36,7 @@ class Stopped : public std::runtime_error {
 struct Partition {
   Matrix centres;                    ///< K x d
   std::vector<std::int32_t> labels;  ///< n
-  double inertia = 0;                ///< sum_n w_n |x_n - centre|^2, in squared units of Spread::unit, weights as scaled
+  double inertia = 0;  ///< sum_n w_n |x_n - centre|^2, in squared units of Spread::unit, weights as scaled
 };
 
 /// Mean and scale of all rows: the frame in which distances are taken.
@@ -411,8 +411,7 @@ class KMeans {
     if (std::numeric_limits<double>::epsilon() * norms.maxCoeff() <= 1e-6 * typical) {
       nearest.products = (-half_norms_).replicate(n, 1);
       add_product(nearest.products, z, scaled_);
-      for (Index k = 0; k < k_; ++k)
-        nearest.products.col(k) = (norms - 2 * nearest.products.col(k)).cwiseMax(0.0);
+      for (Index k = 0; k < k_; ++k) nearest.products.col(k) = (norms - 2 * nearest.products.col(k)).cwiseMax(0.0);
     } else {
       RowVector x(data_.cols());
       for (Index r = 0; r < n; ++r) {

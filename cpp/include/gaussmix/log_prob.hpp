@@ -37,14 +37,14 @@ struct Frame {
 
 /// Buffers for one block of rows: what goes through the E-step. One for each thread.
 struct BlockBuffers {
-  Block x;         ///< rows as they are
-  Block z;         ///< rows in the frame
-  Block features;  ///< phi(z), dense kernel only
-  Block offset;    ///< (x - mu_k) * scale, centred kernel only
-  Block whitened;  ///< offset U_k, centred kernel only
-  Block log_prob;  ///< rows x K: weighted log-densities, then responsibilities
+  Block x;          ///< rows as they are
+  Block z;          ///< rows in the frame
+  Block features;   ///< phi(z), dense kernel only
+  Block offset;     ///< (x - mu_k) * scale, centred kernel only
+  Block whitened;   ///< offset U_k, centred kernel only
+  Block log_prob;   ///< rows x K: weighted log-densities, then responsibilities
   Vector log_norm;  ///< log p(x_n)
-  Vector weights;  ///< scaled weights of the rows
+  Vector weights;   ///< scaled weights of the rows
   bool dense = true;
 
   void resize(Index rows, Index d, Index features_, Index k) {
@@ -98,10 +98,10 @@ class LogProb {
   const Matrix& means() const { return means_; }
   const Matrix& factors() const { return factors_; }  ///< U_k, in the frame
   const double* factor(Index k) const { return factors_.row(matrix_of<Covariance>(k)).data(); }
-  const Vector& constants() const { return constants_; }          ///< log pi_k - d/2 log 2 pi + log |U_k|
-  const Block& coefficients() const { return theta_; }            ///< features x K
+  const Vector& constants() const { return constants_; }              ///< log pi_k - d/2 log 2 pi + log |U_k|
+  const Block& coefficients() const { return theta_; }                ///< features x K
   const Vector& precision_norms() const { return precision_norms_; }  ///< largest row sum of |P_k|, in the frame
-  const Vector& mean_norms() const { return mean_norms_; }        ///< |mu_k - origin|, in the frame
+  const Vector& mean_norms() const { return mean_norms_; }            ///< |mu_k - origin|, in the frame
 
   /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities.
   void expect(const Data& data, Index first, Index rows, BlockBuffers& block) const {
@@ -125,7 +125,8 @@ class LogProb {
  private:
   void set_scale(Matrix& precisions) {
     const Index d = n_features();
-    for (Index m = 0; m < factors_.rows(); ++m) Covariance::precision(factors_.row(m).data(), d, precisions.row(m).data());
+    for (Index m = 0; m < factors_.rows(); ++m)
+      Covariance::precision(factors_.row(m).data(), d, precisions.row(m).data());
     for (Index j = 0; j < d; ++j) {
       double largest = 0;
       for (Index m = 0; m < precisions.rows(); ++m)

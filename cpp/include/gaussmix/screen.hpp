@@ -23,10 +23,10 @@ namespace gaussmix {
 struct ScreenedBlock {
   Block x, z;
   Vector weights;
-  Vector log_norm;                                    ///< log p(x_n)
-  std::vector<std::vector<Index>> rows;               ///< of each component, within the block
-  std::vector<Vector> responsibilities;               ///< of these rows
-  Block gathered, offset, whitened;                   // one component's rows
+  Vector log_norm;                       ///< log p(x_n)
+  std::vector<std::vector<Index>> rows;  ///< of each component, within the block
+  std::vector<Vector> responsibilities;  ///< of these rows
+  Block gathered, offset, whitened;      // one component's rows
   Eigen::MatrixXf features, log_prob;
   Eigen::ArrayXf distance, bound, best;
 };
@@ -128,7 +128,8 @@ class Screen {
       gather(block, c);
       block.whitened.resize(block.offset.rows(), block.offset.cols());
       Covariance::whiten(block.offset, log_prob_.factor(c), block.whitened);
-      value = (log_prob_.constants()(c) - 0.5 * block.whitened.rowwise().squaredNorm().array().min(largest_distance)).matrix();
+      value = (log_prob_.constants()(c) - 0.5 * block.whitened.rowwise().squaredNorm().array().min(largest_distance))
+                  .matrix();
       for (std::size_t i = 0; i < rows.size(); ++i)
         block.log_norm(rows[i]) = std::max(block.log_norm(rows[i]), value(static_cast<Index>(i)));
     }

@@ -16,9 +16,9 @@ namespace gaussmix {
 /// Weighted sufficient statistics of K components in d dimensions.
 template <class Covariance>
 struct Statistics {
-  Vector counts;             ///< K, sum_n w_n r_nk
-  Matrix means;              ///< K x d
-  Matrix covariances;        ///< as in Mixture; about the means above, not regularised
+  Vector counts;              ///< K, sum_n w_n r_nk
+  Matrix means;               ///< K x d
+  Matrix covariances;         ///< as in Mixture; about the means above, not regularised
   double log_likelihood = 0;  ///< sum_n w_n log p(x_n) under the model of the pass
   double total_weight = 0;    ///< sum_n w_n
 
@@ -45,8 +45,8 @@ struct Statistics {
     for (Index m = 0; m < covariances.rows(); ++m) {
       const double mine = mass(m), theirs = other.mass(m);
       if (theirs > 0)
-        covariances.row(m) = (mine / (mine + theirs)) * covariances.row(m) +
-                             (theirs / (mine + theirs)) * other.covariances.row(m);
+        covariances.row(m) =
+            (mine / (mine + theirs)) * covariances.row(m) + (theirs / (mine + theirs)) * other.covariances.row(m);
     }
     for (Index k = 0; k < n_components(); ++k) {
       if (!(other.counts(k) > 0)) continue;

@@ -46,8 +46,7 @@ struct Full {
   /// Covariance of x -> diag(scale) x.
   static void rescale(double* covariance, const Eigen::Ref<const RowVector>& scale) {
     const Index d = scale.size();
-    Square(covariance, d, d) =
-        scale.asDiagonal() * Matrix(ConstSquare(covariance, d, d)) * scale.asDiagonal();
+    Square(covariance, d, d) = scale.asDiagonal() * Matrix(ConstSquare(covariance, d, d)) * scale.asDiagonal();
   }
 
   /// Precision Cholesky factor of x -> diag(scale) x.

@@ -75,9 +75,7 @@ struct Spherical {
     phi.col(z.cols() + 1) = z.rowwise().squaredNorm().template cast<Scalar>();
   }
 
-  static void quadratic_coefficients(const double* p, Index /*d*/, Eigen::Ref<Vector> theta) {
-    theta(0) = -0.5 * p[0];
-  }
+  static void quadratic_coefficients(const double* p, Index /*d*/, Eigen::Ref<Vector> theta) { theta(0) = -0.5 * p[0]; }
 
   static void add_total(const Block&, const Eigen::Ref<const Vector>&, Matrix&) {}
 
