@@ -1,0 +1,157 @@
+"""The tests and checks, each in an environment of its own: `nox -s tests` runs one, `nox -l` lists them all."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["tests"]
+nox.options.envdir = "build/nox"
+nox.options.reuse_venv = "yes"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+ISAS = ["baseline", "avx2", "avx512"]
+
+# Hides the system's Eigen from CMake, so that a build shows that the one from PyPI is enough.
+NO_SYSTEM_EIGEN = [
+    "-Ccmake.define.CMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF",
+    "-Ccmake.define.CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH=OFF",
+    "-Ccmake.define.CMAKE_FIND_USE_PACKAGE_REGISTRY=OFF",
+]
+
+
+def all_but(*subjects: str) -> list[str]:
+    """Return pytest's options that leave out the files of some subjects."""
+    return [f"--ignore=tests/python/test_{subject}.py" for subject in subjects]
+
+
+def has_googletest(session: nox.Session) -> bool:
+    """Tell whether CMake finds GoogleTest."""
+    probe = Path(session.create_tmp()) / "googletest"
+    shutil.rmtree(probe, ignore_errors=True)
+    probe.mkdir()
+    (probe / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.20)\nproject(probe CXX)\nfind_package(Threads)\nfind_package(GTest)\n"
+        'message(STATUS "googletest: ${GTest_FOUND}")\n'
+    )
+    command = ["cmake", "-G", "Ninja", "-S", str(probe), "-B", str(probe / "build")]
+    output = session.run(*command, silent=True, log=False, success_codes=[0, 1])
+    return any(f"googletest: {yes}" in str(output) for yes in ("1", "TRUE"))
+
+
+def run_cpp_tests(session: nox.Session, preset: str) -> None:
+    """Configure, build and run the C++ tests of a CMake preset."""
+    python = shutil.which("python", path=session.bin)
+    session.run("cmake", "--preset", preset, "--no-warn-unused-cli", f"-DPython_EXECUTABLE={python}")
+    session.run("cmake", "--build", "--preset", preset)
+    session.run("ctest", "--preset", preset)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests: C++ where GoogleTest is to be had, then Python. Arguments go to pytest."""
+    session.install("cmake", "ninja", "cmeel-eigen")
+    session.install(".[test]")
+    cpp = has_googletest(session)
+    try:
+        if cpp:
+            run_cpp_tests(session, "release")
+        elif os.environ.get("CI"):
+            session.error("GoogleTest was not found; in CI the C++ tests may not be left out.")
+    finally:
+        session.run("pytest", *session.posargs)
+    if not cpp:
+        session.warn("The C++ tests were NOT RUN: GoogleTest was not found.")
+        session.warn("Install it (apt install libgtest-dev | dnf install gtest-devel | brew install googletest).")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run ruff, mypy and clang-format. `-- --fix` mends what can be mended."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    roots = ["cpp", "python/bindings", "tests/cpp", "bench/cpp"]
+    sources = sorted(str(p) for root in roots for p in Path(root).rglob("*") if p.suffix in {".hpp", ".cpp"})
+    if "--fix" in session.posargs:
+        session.run("ruff", "check", "--fix", ".")
+        session.run("ruff", "format", ".")
+        session.run("clang-format", "-i", *sources, log=False)
+    failed = []
+    for command in (
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["clang-format", "--dry-run", "--Werror", *sources],
+    ):
+        try:
+            session.log(" ".join(command[:3]))
+            session.run(*command, log=False)
+        except nox.command.CommandFailed:
+            failed.append(" ".join(command[:2]))
+    if failed:
+        session.error(f"Failed: {', '.join(failed)}")
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """Run the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    session.install("cmake", "ninja", "cmeel-eigen")
+    run_cpp_tests(session, "sanitize")
+    if "-fsanitize=address,undefined" not in Path("build/sanitize/compile_commands.json").read_text():
+        session.error("The tests were not compiled with the sanitizers.")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the sdist, from it the wheel with Eigen from PyPI, and try it without compiler or Eigen."""
+    session.install("build")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist", *NO_SYSTEM_EIGEN)
+    (made,) = Path("dist").glob("*.whl")
+
+    away = Path(session.create_tmp()).absolute() / "bare"
+    shutil.rmtree(away, ignore_errors=True)
+    session.run("python", "-m", "venv", str(away / "venv"))
+    scripts = away / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
+    python = str(scripts / "python")
+    session.run(python, "-m", "pip", "install", "-q", "--only-binary=:all:", str(made), "pytest", external=True)
+    test = Path("tests/python/test_minimal.py").absolute()
+    with session.chdir(away):
+        bare = {"PATH": str(scripts)}
+        session.run(python, "-c", "import gaussmix; gaussmix.show_config()", env=bare, external=True)
+        session.run(python, "-m", "pytest", str(test), env=bare, external=True)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the Python tests with the lowest NumPy and scikit-learn. Argument: a wheel to test, not the source."""
+    if sys.version_info >= (3, 13):
+        session.error("NumPy 1.26 exists for Python 3.11 and 3.12 only; run nox with one of them.")
+    source = session.posargs[0] if session.posargs else "."
+    session.install(f"{source}[test]", "numpy==1.26.*", "scikit-learn==1.6.*")
+    session.run("python", "-m", "pip", "list", "--format=freeze")
+    session.run("pytest", *all_but("style"))  # linters and types are for the newest
+
+
+@nox.session
+def isa(session: nox.Session) -> None:
+    """Run the Python tests with the instruction sets below the widest, which `tests` uses. Argument: as for lowest."""
+    source = session.posargs[0] if session.posargs else "."
+    session.install(f"{source}[test]")
+    output = session.run("python", "-c", "from gaussmix import _cpu; print(*_cpu.supported())", silent=True)
+    supported = str(output).split()
+    for name in supported[:-1]:
+        # Without what tests the interface and not the numbers.
+        session.run("pytest", *all_but("estimator_checks", "sklearn_suite", "style"), env={"GAUSSMIX_ISA": name})
+    for name in ISAS:
+        if name not in supported:
+            session.warn(f"The tests with {name} were NOT RUN: this processor does not have it.")
+
+
+@nox.session
+def full(session: nox.Session) -> None:
+    """Run all of the above."""
+    for name in ("tests", "lint", "sanitize", "wheel", "lowest", "isa"):
+        session.notify(name)

@@ -1,0 +1,10 @@
+// The one place where the suites' heavy templates are instantiated.
+#define GAUSSMIX_INSTANTIATE
+#include "instances.hpp"
+
+namespace gaussmix {
+GAUSSMIX_INSTANCES(, Full)
+GAUSSMIX_INSTANCES(, Tied)
+GAUSSMIX_INSTANCES(, Diagonal)
+GAUSSMIX_INSTANCES(, Spherical)
+}  // namespace gaussmix

@@ -1,0 +1,205 @@
+// k-means against brute force, and its seeding.
+#include "gaussmix/kmeans.hpp"
+
+#include <map>
+#include <set>
+
+#include "problems.hpp"
+
+namespace {
+
+using namespace problems;
+using gaussmix::Data;
+using gaussmix::KMeans;
+using gaussmix::Purpose;
+using gaussmix::Random;
+
+/// |x_i - centre_k|^2
+Real distance(const Matrix& x, Index i, const Matrix& centres, Index k) {
+  Real sum = 0;
+  for (Index j = 0; j < x.cols(); ++j) sum += (Real{x(i, j)} - Real{centres(k, j)}) * (Real{x(i, j)} - Real{centres(k, j)});
+  return sum;
+}
+
+/// The inertia in units of the data and of the weights as given.
+double inertia(const KMeans& kmeans, const Data& data) {
+  return kmeans.partition().inertia / kmeans.spread().unit / kmeans.spread().unit / data.weight_scale();
+}
+
+/// Labels are nearest centres, and the inertia is the sum over them.
+void expect_nearest(const KMeans& kmeans, const Data& data, const Matrix& x) {
+  const auto& p = kmeans.partition();
+  Real sum = 0;
+  for (Index i = 0; i < x.rows(); ++i) {
+    Real nearest = distance(x, i, p.centres, 0);
+    for (Index k = 1; k < p.centres.rows(); ++k) nearest = std::min(nearest, distance(x, i, p.centres, k));
+    const Real own = distance(x, i, p.centres, p.labels[static_cast<std::size_t>(i)]);
+    EXPECT_LE(own, nearest * (1 + 1e-6L) + 1e-300L) << "row " << i;
+    sum += Real{data.weight(i)} / data.weight_scale() * own;
+  }
+  EXPECT_NEAR(inertia(kmeans, data), static_cast<double>(sum), 1e-6 * static_cast<double>(sum));
+}
+
+TEST(KMeans, labels_are_nearest_and_inertia_is_their_sum) {
+  for (const Index d : {1, 2, 8})
+    for (const double offset : {0.0, 1e8})  // at 1e8 distances are taken from differences, not from products
+      for (const Index k : {1, 3, 11}) {
+        const Matrix x = clusters(700, d, 1).array() + offset;
+        const auto weights = uniforms(700, 0, 5, 2);
+        Data data(x);
+        data.set_weights(weights.data());
+        KMeans kmeans(data, k, 1, {});
+        kmeans.run(kmeans.rows(kmeans.seed(Random(3, Purpose::seeding))));
+        expect_nearest(kmeans, data, x);
+      }
+}
+
+TEST(KMeans, a_cluster_far_from_the_others_keeps_its_partition) {
+  // Two clusters 1e-3 wide and 1e-2 apart beside one at 1e6: |z|^2 - 2zc + |c|^2 alone would blur them.
+  Matrix x = 1e-3 * normals(300, 2, 4);
+  for (Index i = 0; i < 300; ++i) x.row(i).array() += i % 3 == 0 ? 1e6 : i % 3 == 1 ? -1e6 : -1e6 + 1e-2;
+  const Data data(x);
+  KMeans kmeans(data, 3, 1, {});
+  kmeans.run(x.topRows(3));
+  for (Index i = 0; i < 300; ++i) EXPECT_EQ(kmeans.partition().labels[static_cast<std::size_t>(i)], i % 3);
+}
+
+TEST(KMeans, at_the_end_centres_are_means_of_their_rows) {
+  const Matrix x = clusters(500, 3, 5);
+  const Data data(x);
+  KMeans kmeans(data, 4, 1, {});
+  kmeans.run(kmeans.rows(kmeans.seed(Random(6, Purpose::seeding))), 1000, 0);
+  Matrix w = Matrix::Zero(500, 4);
+  for (Index i = 0; i < 500; ++i) w(i, kmeans.partition().labels[static_cast<std::size_t>(i)]) = 1;
+  EXPECT_TRUE(close(kmeans.partition().centres, reference::moments<gaussmix::Spherical>(x, w).means, 1e-13L, 1));
+}
+
+TEST(KMeans, lloyds_iteration_never_raises_the_inertia) {
+  const Matrix x = clusters(600, 3, 7);
+  const Data data(x);
+  double previous = HUGE_VAL;
+  for (const int iterations : {0, 1, 2, 3, 5, 10, 100}) {
+    KMeans kmeans(data, 5, 1, {});
+    kmeans.run(x.topRows(5), iterations, 0);
+    EXPECT_LE(kmeans.partition().inertia, previous * (1 + 1e-12));
+    previous = kmeans.partition().inertia;
+  }
+}
+
+TEST(KMeans, weights_equal_repeated_rows) {
+  const Matrix x = clusters(400, 2, 8);
+  std::vector<double> weights(400);
+  std::vector<Index> present;
+  for (Index i = 0; i < 400; ++i) {
+    weights[static_cast<std::size_t>(i)] = static_cast<double>(i % 4);
+    for (Index copy = 0; copy < i % 4; ++copy) present.push_back(i);
+  }
+  const Matrix repeated = x(present, Eigen::all);
+  Data weighted(x);
+  weighted.set_weights(weights.data());
+  const Data copies(repeated);
+  KMeans a(weighted, 5, 1, {}), b(copies, 5, 1, {});
+  const auto seeds_a = a.seed(Random(9, Purpose::seeding)), seeds_b = b.seed(Random(9, Purpose::seeding));
+  EXPECT_TRUE(a.rows(seeds_a) == b.rows(seeds_b));
+  a.run(a.rows(seeds_a));
+  b.run(a.rows(seeds_a));
+  EXPECT_TRUE(close(a.partition().centres, b.partition().centres, 1e-12L, 1));
+  EXPECT_NEAR(inertia(a, weighted), inertia(b, copies), 1e-9);
+  for (std::size_t r = 0; r < present.size(); ++r)
+    EXPECT_EQ(a.partition().labels[static_cast<std::size_t>(present[r])], b.partition().labels[r]);
+}
+
+TEST(KMeans, same_bits_at_any_number_of_threads) {
+  const Matrix x = clusters(9000, 3, 10);
+  const Data data(x);
+  KMeans one(data, 6, 1, {});
+  const auto seeds = one.seed(Random(11, Purpose::seeding));
+  one.run(one.rows(seeds));
+  for (const int n_threads : {2, 3, 8}) {
+    KMeans many(data, 6, n_threads, {});
+    EXPECT_EQ(many.seed(Random(11, Purpose::seeding)), seeds);
+    many.run(many.rows(seeds));
+    EXPECT_TRUE(many.partition().centres == one.partition().centres);
+    EXPECT_EQ(many.partition().labels, one.partition().labels);
+    EXPECT_EQ(many.partition().inertia, one.partition().inertia);
+  }
+}
+
+TEST(KMeans, fewer_distinct_rows_than_centres) {
+  Matrix x(30, 2);
+  for (Index i = 0; i < 30; ++i) x.row(i) << static_cast<double>(i % 3), 1.0;
+  const Data data(x);
+  KMeans kmeans(data, 5, 1, {});
+  kmeans.run(kmeans.rows(kmeans.seed(Random(12, Purpose::seeding))));
+  EXPECT_TRUE(kmeans.partition().centres.allFinite());
+  EXPECT_EQ(kmeans.partition().inertia, 0);
+}
+
+TEST(KMeans, an_empty_cluster_moves_to_the_farthest_row) {
+  Matrix x(6, 1), centres(3, 1);
+  x << 0, 1, 2, 10, 11, 30;
+  centres << 1, 10, 1000;
+  const Data data(x);
+  KMeans kmeans(data, 3, 1, {});
+  kmeans.run(centres);
+  EXPECT_TRUE(close(kmeans.partition().centres, Table(Vector(Eigen::Vector3d(1, 10.5, 30))), 1e-14L));
+}
+
+TEST(KMeansSeeding, draws_distinct_rows_while_there_are_any) {
+  Matrix x(40, 2);
+  for (Index i = 0; i < 40; ++i) x.row(i) << static_cast<double>(i % 5), static_cast<double>(i % 5) * 2;
+  const Data data(x);
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    KMeans kmeans(data, 5, 1, {});
+    std::set<double> values;
+    for (const Index i : kmeans.seed(Random(seed, Purpose::seeding))) values.insert(x(i, 0));
+    EXPECT_EQ(values.size(), 5u);
+  }
+}
+
+TEST(KMeansSeeding, identical_rows) {
+  const Matrix x = Matrix::Constant(10, 3, 4.5);
+  const Data data(x);
+  KMeans kmeans(data, 4, 1, {});
+  const auto seeds = kmeans.seed(Random(13, Purpose::seeding));
+  EXPECT_EQ(seeds.size(), 4u);
+  kmeans.run(kmeans.rows(seeds));
+  EXPECT_TRUE(kmeans.partition().centres == Matrix::Constant(4, 3, 4.5));
+  EXPECT_EQ(kmeans.partition().inertia, 0);
+}
+
+TEST(KMeansSeeding, first_row_is_drawn_in_proportion_to_weight) {
+  const Matrix x = normals(600, 1, 14);  // more than one lane
+  std::vector<double> weights(600, 0.0);
+  weights[5] = 1;
+  weights[300] = 2;
+  weights[599] = 5;
+  Data data(x);
+  data.set_weights(weights.data());
+  std::map<Index, int> drawn;
+  KMeans kmeans(data, 1, 1, {});
+  for (std::uint64_t seed = 0; seed < 4000; ++seed) ++drawn[kmeans.seed(Random(seed, Purpose::seeding))[0]];
+  EXPECT_EQ(drawn.size(), 3u);
+  EXPECT_NEAR(drawn[5] / 4000.0, 1.0 / 8, 5 * std::sqrt(7.0 / 64 / 4000));
+  EXPECT_NEAR(drawn[300] / 4000.0, 2.0 / 8, 5 * std::sqrt(12.0 / 64 / 4000));
+}
+
+TEST(KMeansSeeding, draw_gives_different_rows_of_positive_weight) {
+  const Matrix x = normals(20, 2, 15);
+  std::vector<double> weights(20, 0.0);
+  for (const std::size_t i : {3u, 8u, 13u}) weights[i] = 1;
+  Data data(x);
+  data.set_weights(weights.data());
+  const auto rows = KMeans(data, 3, 1, {}).draw(Random(16, Purpose::seeding));
+  EXPECT_EQ(std::set<Index>(rows.begin(), rows.end()), (std::set<Index>{3, 8, 13}));
+  EXPECT_THROW(KMeans(data, 4, 1, {}).draw(Random(16, Purpose::seeding)), gaussmix::DegenerateData);
+}
+
+TEST(KMeans, interrupt_stops_seeding_and_iteration) {
+  const Matrix x = clusters(100, 2, 17);
+  const Data data(x);
+  EXPECT_THROW(KMeans(data, 3, 1, [] { return true; }).seed(Random(18, Purpose::seeding)), gaussmix::Stopped);
+  EXPECT_THROW(KMeans(data, 3, 1, [] { return true; }).run(x.topRows(3)), gaussmix::Stopped);
+}
+
+}  // namespace

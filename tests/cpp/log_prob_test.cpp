@@ -1,0 +1,154 @@
+// Log-densities and responsibilities of a block of rows, in both kernels, against the reference.
+#include "gaussmix/log_prob.hpp"
+
+#include "instances.hpp"
+#include "problems.hpp"
+
+namespace {
+
+using namespace problems;
+using gaussmix::BlockBuffers;
+using gaussmix::Data;
+using gaussmix::LogProb;
+using gaussmix::Mixture;
+
+template <class Covariance>
+struct LogProbOf : testing::Test {
+  /// The E-step of all rows as one block.
+  static BlockBuffers expect(const Mixture<Covariance>& mixture, const Matrix& x) {
+    BlockBuffers block;
+    LogProb<Covariance>(mixture).expect(Data(x), 0, x.rows(), block);
+    return block;
+  }
+
+  /// Compares with the reference: `tolerance` nats, and rounding of the log-density itself.
+  static void compare(const Mixture<Covariance>& mixture, const Matrix& x, bool dense, double tolerance) {
+    const auto block = expect(mixture, x);
+    const auto e = reference::expect(mixture, x);
+    EXPECT_EQ(block.dense, dense);
+    for (Index i = 0; i < x.rows(); ++i) {
+      const auto expected = static_cast<double>(e.log_norm[static_cast<std::size_t>(i)]);
+      ASSERT_NEAR(block.log_norm(i), expected, tolerance + 1e-14 * std::abs(expected)) << "row " << i;
+      ASSERT_NEAR(block.log_prob.row(i).sum(), 1, 1e-14);
+    }
+    EXPECT_TRUE(close(block.log_prob, e.r, tolerance, 1));
+  }
+};
+TYPED_TEST_SUITE(LogProbOf, AllTypes, TypeNames);
+
+TYPED_TEST(LogProbOf, dense_kernel_equals_the_reference) {
+  unsigned seed = 0;
+  for (const Index n : {1, 5, 33, 257})
+    for (const Index d : {1, 2, 5, 12})
+      for (const Index k : {1, 2, 7}) {
+        const auto mixture = random_mixture<TypeParam>(k, d, ++seed);
+        this->compare(mixture, rows_near(mixture, n, seed), true, 1e-11);
+      }
+}
+
+TYPED_TEST(LogProbOf, centred_kernel_equals_the_reference) {
+  unsigned seed = 100;
+  for (const Index n : {1, 5, 130})
+    for (const Index d : {1, 2, 5})
+      for (const Index k : {2, 7}) {
+        const auto mixture = random_mixture<TypeParam>(k, d, ++seed, 1e6);
+        this->compare(mixture, rows_near(mixture, n, seed), false, 1e-8);
+      }
+}
+
+TYPED_TEST(LogProbOf, an_offset_costs_nothing) {
+  auto mixture = random_mixture<TypeParam>(3, 4, 7);
+  Matrix x = rows_near(mixture, 50, 8);
+  mixture.means.array() += 1e8;
+  x.array() += 1e8;
+  this->compare(mixture, x, true, 1e-11);
+}
+
+TYPED_TEST(LogProbOf, ill_conditioned_covariances) {
+  // Directions of very different width need the centred kernel; features of very different width only need a scale.
+  const bool dense = TypeParam::entries(5) < 25;
+  const auto mixture = random_mixture<TypeParam>(3, 5, 9, 1, 1e12);
+  this->compare(mixture, mixture.means + 1e-3 * normals(3, 5, 10), dense, 1e-6);
+  this->compare(mixture, mixture.means, dense, 1e-6);
+}
+
+TYPED_TEST(LogProbOf, features_of_any_scale) {
+  // Each feature in units of its own: 1e-150, 1, 1e150 (one unit for all where the type has one variance)
+  for (const double unit : {1e-150, 1e150}) {
+    auto mixture = random_mixture<TypeParam>(3, 3, 11);
+    Matrix x = rows_near(mixture, 40, 12);
+    RowVector scale = RowVector::Constant(3, unit);
+    if (TypeParam::entries(3) > 1) scale << unit, 1, 1 / unit;
+    for (Index m = 0; m < mixture.covariances.rows(); ++m)
+      TypeParam::rescale(mixture.covariances.row(m).data(), scale);
+    mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, mixture.means * scale.asDiagonal(),
+                                                    mixture.covariances);
+    x = x * scale.asDiagonal();
+    this->compare(mixture, x, true, 1e-10);
+  }
+}
+
+TYPED_TEST(LogProbOf, far_rows_have_finite_log_densities) {
+  const auto mixture = random_mixture<TypeParam>(3, 2, 13);
+  for (const double far : {1e5, 1e10, 1e100, 1e140}) {
+    Matrix x = Matrix::Constant(1, 2, far);
+    const auto block = this->expect(mixture, x);
+    const auto e = reference::expect(mixture, x);
+    EXPECT_NEAR(block.log_norm(0) / static_cast<double>(e.log_norm[0]), 1, 1e-12) << far;
+    EXPECT_NEAR(block.log_prob.row(0).sum(), 1, 1e-14);
+  }
+  for (const double far : {1e160, -1e200, 1e300}) {  // the square overflows
+    Matrix x = Matrix::Constant(3, 2, 1.0);
+    x(1, 0) = far;
+    const auto block = this->expect(mixture, x);
+    EXPECT_TRUE(block.log_norm.allFinite()) << far;
+    EXPECT_TRUE(block.log_prob.allFinite()) << far;
+    EXPECT_NEAR(block.log_prob.row(1).sum(), 1, 1e-14);
+    EXPECT_LT(block.log_norm(1), -1e200);
+  }
+}
+
+TYPED_TEST(LogProbOf, far_rows_are_finite_in_a_small_unit_too) {
+  // (x - mu) itself overflows in units of the standard deviation.
+  auto mixture = random_mixture<TypeParam>(2, 3, 14);
+  mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, 1e-150 * mixture.means, 1e-300 * mixture.covariances);
+  Matrix x = Matrix::Constant(3, 3, 1e200);
+  x(1, 1) = -1e200;
+  x(2, 0) = x(2, 1) = 0;
+  const auto block = this->expect(mixture, x);
+  EXPECT_TRUE(block.log_norm.allFinite());
+  EXPECT_TRUE(block.log_prob.allFinite());
+}
+
+TYPED_TEST(LogProbOf, a_component_of_weight_zero_takes_nothing) {
+  for (const double separation : {1.0, 1e7}) {
+    const auto both = random_mixture<TypeParam>(2, 3, 15, separation);
+    auto mixture = both;
+    mixture.weights << 0, 1;
+    const Matrix x = rows_near(mixture, 21, 16);
+    const auto block = this->expect(mixture, x);
+    const auto e = reference::expect(mixture, x);
+    EXPECT_LE(block.log_prob.col(0).maxCoeff(), 1e-300);
+    for (Index i = 0; i < 21; ++i) {
+      const auto expected = static_cast<double>(e.log_norm[static_cast<std::size_t>(i)]);
+      EXPECT_NEAR(block.log_norm(i), expected, 1e-12 * std::abs(expected));
+    }
+  }
+}
+
+TYPED_TEST(LogProbOf, blocks_of_a_row_range_and_weights_are_loaded) {
+  const auto mixture = random_mixture<TypeParam>(2, 3, 17);
+  const Matrix x = rows_near(mixture, 40, 18);
+  const auto weights = uniforms(40, 1, 2, 19);  // the scale is 1
+  BlockBuffers block;
+  Data data(x);
+  data.set_weights(weights.data());
+  const LogProb<TypeParam> log_prob(mixture);
+  log_prob.expect(data, 0, 25, block);
+  log_prob.expect(data, 25, 15, block);  // the buffers shrink
+  EXPECT_TRUE(block.x == x.bottomRows(15));
+  for (Index i = 0; i < 15; ++i) EXPECT_EQ(block.weights(i), weights[static_cast<std::size_t>(25 + i)]);
+  EXPECT_EQ(block.log_norm.size(), 15);
+}
+
+}  // namespace

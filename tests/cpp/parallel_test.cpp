@@ -1,0 +1,135 @@
+// Threads: lanes cover the rows, exceptions come out, several fits at once, a fit in a forked process.
+#include "gaussmix/parallel.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "instances.hpp"
+#include "problems.hpp"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
+namespace {
+
+using namespace problems;
+using gaussmix::Data;
+using gaussmix::Full;
+using gaussmix::Lanes;
+using gaussmix::parallel_for;
+
+TEST(ParallelFor, runs_every_task_once) {
+  for (const int n_threads : {0, 1, 2, 8})
+    for (const Index n_tasks : {0, 1, 5, 100}) {
+      std::vector<std::atomic<int>> runs(static_cast<std::size_t>(n_tasks));
+      parallel_for(n_tasks, n_threads, [&](Index i) { ++runs[static_cast<std::size_t>(i)]; });
+      for (const auto& count : runs) EXPECT_EQ(count, 1);
+    }
+}
+
+TEST(ParallelFor, an_exception_comes_out_after_all_tasks_ended) {
+  for (const int n_threads : {1, 4}) {
+    std::atomic<int> running{0};
+    try {
+      parallel_for(50, n_threads, [&](Index i) {
+        ++running;
+        if (i % 10 == 3) {
+          --running;
+          throw std::runtime_error("task");
+        }
+        --running;
+      });
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const std::runtime_error& e) {
+      EXPECT_STREQ(e.what(), "task");
+    }
+    EXPECT_EQ(running, 0);
+  }
+}
+
+TEST(ParallelFor, uses_more_than_one_thread_where_asked) {
+#ifndef _OPENMP
+  GTEST_SKIP() << "built without OpenMP";
+#endif
+  std::atomic<int> inside{0}, most{0};
+  parallel_for(2, 2, [&](Index) {
+    ++inside;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (most < 2 && std::chrono::steady_clock::now() < end) {
+      if (inside == 2) most = 2;
+      std::this_thread::yield();
+    }
+  });
+  EXPECT_EQ(most, 2);
+}
+
+TEST(LanesOfRows, every_row_once_and_in_order) {
+  for (const Index rows : {1, 31, 32, 33, 1000, 5000})
+    for (const Index block : {32, 256})
+      for (const Index most : {1, 2, 7, 64}) {
+        const Lanes lanes(rows, block, most);
+        EXPECT_LE(lanes.count, most);
+        Index next = 0;
+        for (Index lane = 0; lane < lanes.count; ++lane)
+          lanes.for_blocks(lane, [&](Index first, Index n) {
+            ASSERT_EQ(first, next);
+            ASSERT_GE(n, 1);
+            ASSERT_LE(n, block);
+            next = first + n;
+          });
+        ASSERT_EQ(next, rows);
+      }
+}
+
+gaussmix::FitResult<Full> fit(const Matrix& x, int n_threads) {
+  gaussmix::FitOptions options;
+  options.n_threads = n_threads;
+  options.max_iter = 10;
+  options.tol = 0;
+  return gaussmix::fit<Full>(Data(x), 3, options);
+}
+
+TEST(Threads, several_fits_at_once) {
+  const Matrix x = clusters(3000, 3, 1);
+  const auto expected = fit(x, 1);
+  std::vector<gaussmix::FitResult<Full>> results(4);
+  std::vector<std::thread> threads;
+  for (auto& result : results) threads.emplace_back([&] { result = fit(x, 2); });
+  for (auto& thread : threads) thread.join();
+  for (const auto& result : results) EXPECT_TRUE(same_bits(result.mixture, expected.mixture));
+}
+
+#if defined(__unix__) || defined(__APPLE__)
+TEST(Threads, a_fit_in_a_forked_process_after_a_parallel_one) {
+  const Matrix x = clusters(3000, 3, 2);
+  const auto expected = fit(x, 2);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    int code = 1;
+    try {
+      code = gaussmix::default_threads() != 1 ? 2 : same_bits(fit(x, 2).mixture, expected.mixture) ? 0 : 3;
+    } catch (...) {
+    }
+    _exit(code);
+  }
+  int status = 0;
+  pid_t ended = 0;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while ((ended = waitpid(child, &status, WNOHANG)) == 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  if (ended == 0) {
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    FAIL() << "the forked process hangs";
+  }
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+#endif
+
+}  // namespace
