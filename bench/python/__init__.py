@@ -1,0 +1,1 @@
+"""Benchmarks of the Python package beside other libraries."""
