@@ -219,7 +219,7 @@ Statistics<Covariance> initialize(const Data& data, Index n_components, Initiali
 /// \throws NotPositiveDefinite if given precisions are not; as `maximize`
 template <class Covariance>
 Mixture<Covariance> apply_start(Mixture<Covariance> mixture, const Start& start) {
-  if (start.weights) mixture.weights = *start.weights;
+  if (start.weights) mixture.weights = *start.weights / start.weights->sum();
   if (start.means) mixture.means = *start.means;
   if (!start.precisions) return mixture;
   return from_precisions<Covariance>(mixture.weights, mixture.means, *start.precisions);
