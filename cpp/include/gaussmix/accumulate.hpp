@@ -57,8 +57,9 @@ struct Moments {
     result.counts = counts;
     result.means = reference;
     result.covariances = second;
+    // Divided, not multiplied by an inverse: that of a count near the smallest double is not finite.
     for (Index m = 0; m < second.rows(); ++m)
-      result.covariances.row(m) *= result.mass(m) > 0 ? 1 / result.mass(m) : 0.0;
+      if (result.mass(m) > 0) result.covariances.row(m) /= result.mass(m);
     for (Index c = 0; c < k; ++c) {
       if (!(counts(c) > 0)) continue;
       const Index m = matrix_of<Covariance>(c);
@@ -181,6 +182,7 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
     };
     const auto pass = [&](Index first, Index rows) {
       log_prob.expect(data, first, rows, block);
+      if (block.overflows()) throw DegenerateData(overflow_message);
       add_likelihood(block.weights, block.log_norm);
       block.log_prob.array().colwise() *= block.weights.array();
       if (block.dense) {
@@ -216,7 +218,7 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   statistics.log_likelihood = sums.log_likelihood;
   statistics.total_weight = sums.total_weight;
   statistics.scale(1 / data.weight_scale());
-  if (!statistics.finite()) throw DegenerateData("The squares of the data overflow; scale the input data.");
+  if (!statistics.finite()) throw DegenerateData(overflow_message);
   return statistics;
 }
 

@@ -147,7 +147,9 @@ class Run {
         best = std::move(mixture);
         best_rank = rank;
         best_events = drawn_events;
-      } catch (const std::invalid_argument&) {
+      } catch (const NotPositiveDefinite&) {
+        failure = std::current_exception();
+      } catch (const DegenerateData&) {
         failure = std::current_exception();
       }
     }
@@ -284,12 +286,20 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
               (!start.precisions || (start.precisions->rows() == shape.covariances.rows() &&
                                      start.precisions->cols() == shape.covariances.cols())),
           "given weights, means and precisions must have the shapes of the mixture");
+  require(
+      (!start.weights || (start.weights->allFinite() && start.weights->minCoeff() >= 0 && start.weights->sum() > 0)) &&
+          (!start.means || start.means->allFinite()),
+      "given weights and means must be finite, and weights not negative or all zero");
 
   std::optional<FitResult<Covariance>> best;
   std::pair<bool, double> best_rank;
   std::vector<Event> events;
   std::exception_ptr failure;
   bool stopped = false;
+  const auto failed = [&](int restart) {
+    failure = std::current_exception();
+    events.push_back({Event::Cause::failed, -1, restart, 0});
+  };
   // Where nothing is drawn, all restarts are the same.
   const int restarts = previous || start.complete() || start.means ? 1 : options.n_init;
   for (int restart = 0; restart < restarts && !stopped; ++restart) {
@@ -308,9 +318,10 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
     } catch (const Stopped&) {
       stopped = true;
       failure = std::current_exception();
-    } catch (const std::invalid_argument&) {
-      failure = std::current_exception();
-      events.push_back({Event::Cause::failed, -1, restart, 0});
+    } catch (const NotPositiveDefinite&) {
+      failed(restart);
+    } catch (const DegenerateData&) {
+      failed(restart);
     }
   }
   if (!best && failure) std::rethrow_exception(failure);

@@ -158,10 +158,12 @@ class KMeans {
     return parts[0];
   }
 
-  /// Mean and variance of all rows, about the first row and in units of the largest shift from it: no square overflows.
+  /// Mean and variance of all rows, about the first that counts and in units of the largest shift from it: no square overflows.
   Spread measure() {
     const Index d = data_.cols();
-    const RowVector reference = rows({0});
+    Index present = 0;
+    while (present + 1 < data_.rows() && !(data_.weight(present) > 0)) ++present;
+    const RowVector reference = rows({present});
     Vector largest = Vector::Zero(lanes_.count);
     parallel_for(lanes_.count, n_threads_, [&](Index lane) {
       Block x;
@@ -187,7 +189,8 @@ class KMeans {
         w.resize(n);
         data_.load(first, x);
         data_.load_weights(first, w);
-        x = (x.rowwise() - reference) * unit;
+        // A row without weight may be so far out that its square is not a number.
+        x = (w.array() > 0).replicate(1, d).select((x.rowwise() - reference) * unit, 0.0);
         sum(0) += w.sum();
         sum.segment(1, d) += w.transpose() * x;
         sum.tail(d) += w.transpose() * x.cwiseAbs2();

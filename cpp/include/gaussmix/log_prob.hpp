@@ -37,15 +37,24 @@ struct Frame {
 
 /// Buffers for one block of rows: what goes through the E-step. One for each thread.
 struct BlockBuffers {
-  Block x;          ///< rows as they are
-  Block z;          ///< rows in the frame
-  Block features;   ///< phi(z), dense kernel only
-  Block offset;     ///< (x - mu_k) * scale, centred kernel only
-  Block whitened;   ///< offset U_k, centred kernel only
-  Block log_prob;   ///< rows x K: weighted log-densities, then responsibilities
-  Vector log_norm;  ///< log p(x_n)
-  Vector weights;   ///< scaled weights of the rows
+  Block x;             ///< rows as they are
+  Block z;             ///< rows in the frame
+  Block features;      ///< phi(z), dense kernel only
+  Block offset;        ///< (x - mu_k) * scale, centred kernel only
+  Block whitened;      ///< offset U_k, centred kernel only
+  Block log_prob;      ///< rows x K: weighted log-densities, then responsibilities
+  Vector log_norm;     ///< log p(x_n)
+  Vector weights;      ///< scaled weights of the rows
+  double radius2 = 0;  ///< largest |z|^2
   bool dense = true;
+
+  /// Whether a row that counts is so far out that its distances are no numbers any more.
+  bool overflows() const {
+    if (radius2 < largest_distance) return false;
+    for (Index i = 0; i < z.rows(); ++i)
+      if (weights(i) > 0 && !(z.row(i).squaredNorm() < largest_distance)) return true;
+    return false;
+  }
 
   void resize(Index rows, Index d, Index features_, Index k) {
     if (x.rows() == rows) return;
@@ -158,8 +167,8 @@ class LogProb {
   }
 
   void weighted_log_prob(BlockBuffers& block) const {
-    const double radius2 = block.z.rowwise().squaredNorm().maxCoeff();
-    block.dense = std::numeric_limits<double>::epsilon() * precision_norms_.maxCoeff() * radius2 <= dense_limit;
+    block.radius2 = block.z.rowwise().squaredNorm().maxCoeff();
+    block.dense = std::numeric_limits<double>::epsilon() * precision_norms_.maxCoeff() * block.radius2 <= dense_limit;
     if (block.dense) {
       Covariance::expand(block.z, factors_, block.features);
       block.log_prob.setZero();

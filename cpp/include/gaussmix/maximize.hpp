@@ -78,7 +78,7 @@ Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double re
   const Index k = statistics.n_components(), d = statistics.n_features();
   const double total = statistics.counts.sum();
   require(total > 0, "statistics must have a positive total count");
-  if (!statistics.finite()) throw DegenerateData("The squares of the data overflow; scale the input data.");
+  if (!statistics.finite()) throw DegenerateData(overflow_message);
   const NotPositiveDefinite singular("a covariance is singular; increase reg_covar or use fewer components");
 
   Mixture<Covariance> mixture(k, d);

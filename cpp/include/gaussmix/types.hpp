@@ -29,6 +29,8 @@ class DegenerateData : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+inline constexpr const char* overflow_message = "The squares of the data overflow; scale the input data.";
+
 /// Throws `std::invalid_argument` with `message` unless `condition` holds.
 inline void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
