@@ -50,7 +50,8 @@ Statistics<Covariance> statistics_of_labels(const Data& data, const Matrix& cent
       data.load(first, x);
       data.load_weights(first, w);
       std::vector<std::vector<Index>> members(static_cast<std::size_t>(k));
-      for (Index i = 0; i < rows; ++i) members[static_cast<std::size_t>(labels[first + i])].push_back(i);
+      for (Index i = 0; i < rows; ++i)
+        if (w(i) > 0) members[static_cast<std::size_t>(labels[first + i])].push_back(i);
       for (Index c = 0; c < k; ++c) {
         const auto& own = members[static_cast<std::size_t>(c)];
         if (own.empty()) continue;
@@ -113,7 +114,10 @@ Statistics<Covariance> statistics_of_random(const Data& data, Index k, const Spr
       data.load_weights(first, w);
       x = (x.rowwise() - spread.mean) * spread.unit;
       for (Index i = 0; i < rows; ++i) {
-        if (!(w(i) > 0)) continue;
+        if (!(w(i) > 0)) {
+          x.row(i).setZero();
+          continue;
+        }
         for (Index c = 0; c < k; c += 2) {
           const auto u = random.uniform(place++);
           r(i, c) = u[0];

@@ -388,6 +388,7 @@ class KMeans {
       for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
         const Index label = partition_.labels[static_cast<std::size_t>(i)];
         const double w = data_.weight(i);
+        if (!(w > 0)) continue;
         data_.load_row(i, x);
         mine.counts(label) += w;
         mine.sums.row(label) += w * ((x - spread_.mean) * spread_.unit);
