@@ -207,18 +207,22 @@ void bind_mixture(py::module_& m, py::dict& types) {
         return classification_log_likelihood(b.log_prob, data.data, n_threads);
       },
       py::arg("data"), py::arg("n_threads"), py::call_guard<py::gil_scoped_release>());
-  type.def(
+  type.def_static(
       "sample",
-      [](const Bound& b, Index n, std::uint64_t seed, int n_threads) {
+      [](const DoubleArray& weights, const DoubleArray& means, const DoubleArray& covariances, Index n,
+         std::uint64_t seed, int n_threads) {
+        // Draws need no factors of precisions; the covariances stand in for them.
+        const auto mixture = restore<Covariance>(weights, means, covariances, covariances);
         auto drawn = [&] {
           const py::gil_scoped_release unlock;
-          return sample(b.mixture, n, seed, n_threads);
+          return sample(mixture, n, seed, n_threads);
         }();
         return py::make_tuple(
             adopt(std::move(drawn.x)),
             py::array_t<std::int64_t>(static_cast<py::ssize_t>(drawn.labels.size()), drawn.labels.data()));
       },
-      py::arg("n_samples"), py::arg("seed"), py::arg("n_threads"));
+      py::arg("weights"), py::arg("means"), py::arg("covariances"), py::arg("n_samples"), py::arg("seed"),
+      py::arg("n_threads"));
   type.def_property_readonly("n_parameters", [](const Bound& b) { return b.mixture.n_parameters(); });
   types[Covariance::name] = type;
 }

@@ -18,7 +18,7 @@ from gaussmix import _cpu
 if TYPE_CHECKING:
     from gaussmix import _core as core
 
-__all__ = ["core", "covariance_shape", "isa", "model", "sampling_model", "show_config", "threads"]
+__all__ = ["core", "covariance_shape", "covariances", "full_model", "isa", "model", "show_config", "threads"]
 
 
 def _choose_isa() -> str:
@@ -91,11 +91,16 @@ def model(estimator: Any) -> core.Mixture:
     return made
 
 
-def sampling_model(estimator: Any) -> core.Mixture:
-    """Return the compiled model that draws from an estimator's `covariances_`, or from its factors if it has none."""
-    weights, means, factors = (np.asarray(getattr(estimator, name)) for name in _FITTED)
+def covariances(estimator: Any) -> NDArray[Any]:
+    """Return an estimator's `covariances_`, or those of its factors if it has none."""
+    known = getattr(estimator, "covariances_", None)
+    if known is not None:
+        return np.asarray(known)
     kind = core.mixtures[estimator.covariance_type]
-    covariances = getattr(estimator, "covariances_", None)
-    if covariances is None:
-        covariances = kind.covariances(factors, *means.shape)
-    return kind(weights, means, np.asarray(covariances), factors)
+    return kind.covariances(np.asarray(estimator.precisions_cholesky_), *np.asarray(estimator.means_).shape)
+
+
+def full_model(estimator: Any) -> core.Mixture:
+    """Return the compiled model of an estimator with its covariances, which a fit can go on from."""
+    weights, means, factors = (np.asarray(getattr(estimator, name)) for name in _FITTED)
+    return core.mixtures[estimator.covariance_type](weights, means, covariances(estimator), factors)

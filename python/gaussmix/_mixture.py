@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix._dispatch import core, covariance_shape, model, sampling_model, threads
+from gaussmix._dispatch import core, covariance_shape, covariances, full_model, model, threads
 from gaussmix._progress import CallbackSupportMixin, Reporter, warn, with_callbacks
 from gaussmix._validation import (
     Rows,
@@ -356,7 +356,9 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         seed = _draw_seed(self.random_state if random_state is None else random_state)
-        return sampling_model(self).sample(int(n_samples), seed, threads(self.n_threads))
+        kind = core.mixtures[self.covariance_type]
+        parameters = np.asarray(self.weights_), np.asarray(self.means_), covariances(self)
+        return kind.sample(*parameters, int(n_samples), seed, threads(self.n_threads))
 
     def aic(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the Akaike information criterion, -2 log L + 2 p; the lower the better.
@@ -566,7 +568,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
                 "X has changed; set warm_start=False or use a new estimator."
             )
         bounds = getattr(self, "lower_bounds_", [])
-        return sampling_model(self), bounds[-1] if len(bounds) else -np.inf
+        return full_model(self), bounds[-1] if len(bounds) else -np.inf
 
     def _set_parameters(
         self,

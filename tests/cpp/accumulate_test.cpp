@@ -159,7 +159,8 @@ TYPED_TEST(Accumulate, a_count_of_a_denormal_number_is_no_error) {
       const auto s = accumulate(mixture, Data(x));
       EXPECT_TRUE(s.covariances.allFinite());
       EXPECT_NEAR(s.counts(0), static_cast<double>(n), 1e-12);
-    }) << n << " rows";
+    }) << n
+       << " rows";
   }
   // A responsibility of e^-680 in a row whose own weight is small beside that of the others.
   Matrix x(2, 2);

@@ -33,7 +33,8 @@ TYPED_TEST(CovarianceType, factor_is_the_cholesky_factor_of_the_precision) {
     const RowVector sigma = this->stored_covariance(d, 1);
     RowVector u(sigma.size());
     ASSERT_TRUE(TypeParam::factor(sigma.data(), d, 0, u.data()));
-    EXPECT_TRUE(close(Matrix(TypeParam::dense(u.data(), d)), reference::precision_factor(this->dense_of(sigma, d)), 1e-12L));
+    EXPECT_TRUE(
+        close(Matrix(TypeParam::dense(u.data(), d)), reference::precision_factor(this->dense_of(sigma, d)), 1e-12L));
   }
 }
 
@@ -53,7 +54,8 @@ TYPED_TEST(CovarianceType, factor_precision_inverts) {
     const RowVector p = rounded(stored(TypeParam{}, inverse));
     RowVector u(p.size()), back(p.size());
     ASSERT_TRUE(TypeParam::factor_precision(p.data(), d, u.data()));
-    EXPECT_TRUE(close(Matrix(TypeParam::dense(u.data(), d)), reference::precision_factor(this->dense_of(sigma, d)), 1e-12L));
+    EXPECT_TRUE(
+        close(Matrix(TypeParam::dense(u.data(), d)), reference::precision_factor(this->dense_of(sigma, d)), 1e-12L));
     TypeParam::precision(u.data(), d, back.data());
     EXPECT_TRUE(close(back, p, 1e-13L));
     TypeParam::covariance(u.data(), d, back.data());
@@ -199,8 +201,7 @@ TYPED_TEST(CovarianceType, entries_of_the_diagonal) {
     for (Index j = 0; j < d; ++j)
       EXPECT_DOUBLE_EQ(TypeParam::variance(sigma.data(), d, j), static_cast<double>(expected(j, j)) + 0.25);
     for (Index j = 0; j < d; ++j)
-      for (Index i = 0; i < j; ++i)
-        EXPECT_EQ(Real{TypeParam::dense(sigma.data(), d)(i, j)}, expected(i, j));
+      for (Index i = 0; i < j; ++i) EXPECT_EQ(Real{TypeParam::dense(sigma.data(), d)(i, j)}, expected(i, j));
     TypeParam::symmetrize(sigma.data(), d);
     const Matrix symmetric = TypeParam::dense(sigma.data(), d);
     EXPECT_TRUE(symmetric == symmetric.transpose());

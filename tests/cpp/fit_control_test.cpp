@@ -73,7 +73,8 @@ TEST_F(FitControl, a_stop_in_a_later_restart_gives_the_best_so_far) {
   const auto first = fit();
   options.n_init = 5;
   for (const auto stage : {Progress::Stage::start, Progress::Stage::seeding, Progress::Stage::iteration}) {
-    options.initialization = stage == Progress::Stage::seeding ? Initialization::kmeans : Initialization::random_from_data;
+    options.initialization =
+        stage == Progress::Stage::seeding ? Initialization::kmeans : Initialization::random_from_data;
     int restarts = 0;
     options.callback = [&](const Progress& p) {
       restarts = std::max(restarts, p.restart);

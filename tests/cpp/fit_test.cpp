@@ -30,8 +30,9 @@ struct Fit : testing::Test {
     s.means = m.means(order, Eigen::all);
     s.precisions = m.covariances;
     for (Index row = 0; row < m.covariances.rows(); ++row)
-      Covariance::precision(m.precisions_cholesky.row(Covariance::shared ? 0 : order[static_cast<std::size_t>(row)]).data(),
-                            d, s.precisions->row(row).data());
+      Covariance::precision(
+          m.precisions_cholesky.row(Covariance::shared ? 0 : order[static_cast<std::size_t>(row)]).data(), d,
+          s.precisions->row(row).data());
     return s;
   }
   static double score(const Mixture<Covariance>& mixture, const Matrix& x, const std::vector<double>& weights = {}) {
@@ -62,7 +63,8 @@ TYPED_TEST(Fit, each_iteration_equals_the_reference) {
       for (Index j = 0; j < this->d; ++j) mixture.means(c, j) = static_cast<double>(m.means(c, j));
     }
     for (Index r = 0; r < m.covariances.rows; ++r) {
-      for (Index j = 0; j < m.covariances.cols; ++j) mixture.covariances(r, j) = static_cast<double>(m.covariances(r, j));
+      for (Index j = 0; j < m.covariances.cols; ++j)
+        mixture.covariances(r, j) = static_cast<double>(m.covariances(r, j));
       Table sigma = reference::dense(TypeParam{}, mixture.covariances.row(r).data(), this->d);
       for (Index j = 0; j < this->d; ++j) sigma(j, j) += 1e-3;
       mixture.covariances.row(r) = rounded(reference::stored(TypeParam{}, sigma));

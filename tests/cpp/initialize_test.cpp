@@ -70,7 +70,8 @@ TYPED_TEST(Initialize, random_gives_the_moments_of_uniform_responsibilities) {
   Matrix w(this->n, this->k);
   const Random random(7, Purpose::responsibilities);
   for (Index i = 0; i < this->n; ++i) {
-    const auto a = random.uniform(static_cast<std::uint64_t>(2 * i)), b = random.uniform(static_cast<std::uint64_t>(2 * i + 1));
+    const auto a = random.uniform(static_cast<std::uint64_t>(2 * i)),
+               b = random.uniform(static_cast<std::uint64_t>(2 * i + 1));
     w.row(i) << a[0], a[1], b[0];
     w.row(i) /= w.row(i).sum();
   }
@@ -81,8 +82,10 @@ TYPED_TEST(Initialize, rows_without_weight_are_absent) {
   std::vector<double> weights(static_cast<std::size_t>(this->n), 1.0);
   std::vector<Index> present;
   for (Index i = 0; i < this->n; ++i)
-    if (i % 5 == 1) weights[static_cast<std::size_t>(i)] = 0;
-    else present.push_back(i);
+    if (i % 5 == 1)
+      weights[static_cast<std::size_t>(i)] = 0;
+    else
+      present.push_back(i);
   const Matrix rows = this->x(present, Eigen::all);
   const Data fewer(rows);
   this->data.set_weights(weights.data());
@@ -146,8 +149,7 @@ TYPED_TEST(Initialize, estimated_components_are_matched_to_given_weights) {
     start.weights = Vector(weights);
     const auto s = gaussmix::initialize<TypeParam>(rows, 3, Initialization::kmeans, start, 1, 0, 1, {});
     EXPECT_TRUE(close(s.counts, Table(Vector(1000 * weights)), 1e-12L));
-    for (Index c = 0; c < 3; ++c)
-      EXPECT_NEAR(s.means(c, 0), weights(c) == 0.6 ? 0 : weights(c) == 0.3 ? 10 : 20, 0.1);
+    for (Index c = 0; c < 3; ++c) EXPECT_NEAR(s.means(c, 0), weights(c) == 0.6 ? 0 : weights(c) == 0.3 ? 10 : 20, 0.1);
   } while (std::next_permutation(weights.data(), weights.data() + 3));
 }
 

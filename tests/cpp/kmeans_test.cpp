@@ -17,7 +17,8 @@ using gaussmix::Random;
 /// |x_i - centre_k|^2
 Real distance(const Matrix& x, Index i, const Matrix& centres, Index k) {
   Real sum = 0;
-  for (Index j = 0; j < x.cols(); ++j) sum += (Real{x(i, j)} - Real{centres(k, j)}) * (Real{x(i, j)} - Real{centres(k, j)});
+  for (Index j = 0; j < x.cols(); ++j)
+    sum += (Real{x(i, j)} - Real{centres(k, j)}) * (Real{x(i, j)} - Real{centres(k, j)});
   return sum;
 }
 

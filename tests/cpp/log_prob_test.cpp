@@ -79,10 +79,9 @@ TYPED_TEST(LogProbOf, features_of_any_scale) {
     Matrix x = rows_near(mixture, 40, 12);
     RowVector scale = RowVector::Constant(3, unit);
     if (TypeParam::entries(3) > 1) scale << unit, 1, 1 / unit;
-    for (Index m = 0; m < mixture.covariances.rows(); ++m)
-      TypeParam::rescale(mixture.covariances.row(m).data(), scale);
-    mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, mixture.means * scale.asDiagonal(),
-                                                    mixture.covariances);
+    for (Index m = 0; m < mixture.covariances.rows(); ++m) TypeParam::rescale(mixture.covariances.row(m).data(), scale);
+    mixture =
+        gaussmix::from_covariances<TypeParam>(mixture.weights, mixture.means * scale.asDiagonal(), mixture.covariances);
     x = x * scale.asDiagonal();
     this->compare(mixture, x, true, 1e-10);
   }
@@ -111,7 +110,8 @@ TYPED_TEST(LogProbOf, far_rows_have_finite_log_densities) {
 TYPED_TEST(LogProbOf, far_rows_are_finite_in_a_small_unit_too) {
   // (x - mu) itself overflows in units of the standard deviation.
   auto mixture = random_mixture<TypeParam>(2, 3, 14);
-  mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, 1e-150 * mixture.means, 1e-300 * mixture.covariances);
+  mixture =
+      gaussmix::from_covariances<TypeParam>(mixture.weights, 1e-150 * mixture.means, 1e-300 * mixture.covariances);
   Matrix x = Matrix::Constant(3, 3, 1e200);
   x(1, 1) = -1e200;
   x(2, 0) = x(2, 1) = 0;

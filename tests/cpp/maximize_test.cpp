@@ -55,7 +55,8 @@ TYPED_TEST(Maximize, mean_total_variance_is_that_of_the_rows) {
   const auto m = reference::moments<TypeParam>(x, w);
   auto s = this->statistics();
   for (Index c = 0; c < this->k; ++c) s.counts(c) = static_cast<double>(m.counts[static_cast<std::size_t>(c)]);
-  for (Index i = 0; i < s.means.size(); ++i) s.means.data()[i] = static_cast<double>(m.means.values[static_cast<std::size_t>(i)]);
+  for (Index i = 0; i < s.means.size(); ++i)
+    s.means.data()[i] = static_cast<double>(m.means.values[static_cast<std::size_t>(i)]);
   for (Index i = 0; i < s.covariances.size(); ++i)
     s.covariances.data()[i] = static_cast<double>(m.covariances.values[static_cast<std::size_t>(i)]);
   const auto all = reference::moments<gaussmix::Spherical>(x, Table(Matrix(w.rowwise().sum())));
@@ -112,7 +113,7 @@ TYPED_TEST(Maximize, nothing_to_maximise_is_an_error) {
   s.covariances.setZero();
   s.means.setOnes();
   Repairs repairs;
-  EXPECT_THROW(maximize(s, 0, &repairs), gaussmix::NotPositiveDefinite);
+  EXPECT_THROW(maximize(s, 0, &repairs), gaussmix::DegenerateData);
 }
 
 }  // namespace

@@ -53,8 +53,7 @@ Table column(const std::vector<Real>& values) {
   return result;
 }
 
-testing::AssertionResult close(const Table& actual, const Table& expected, Real tolerance,
-                               Real unit) {
+testing::AssertionResult close(const Table& actual, const Table& expected, Real tolerance, Real unit) {
   if (actual.rows != expected.rows || actual.cols != expected.cols)
     return testing::AssertionFailure() << "sizes differ: " << actual.rows << " x " << actual.cols << " and "
                                        << expected.rows << " x " << expected.cols;
@@ -64,9 +63,9 @@ testing::AssertionResult close(const Table& actual, const Table& expected, Real 
     for (Index j = 0; j < expected.cols; ++j) {
       const Real error = std::abs(actual(i, j) - expected(i, j)), scale = unit > 0 ? unit : largest;
       if (!(error <= tolerance * scale))
-        return testing::AssertionFailure() << "(" << i << ", " << j << "): " << actual(i, j) << " but should be "
-                                           << expected(i, j) << ", off by " << error << ", " << error / scale
-                                           << " relative";
+        return testing::AssertionFailure()
+               << "(" << i << ", " << j << "): " << actual(i, j) << " but should be " << expected(i, j) << ", off by "
+               << error << ", " << error / scale << " relative";
     }
   }
   return testing::AssertionSuccess();

@@ -187,8 +187,7 @@ Moments moments(const Table& x, const Table& w) {
     Table scatter(d, d);
     for (Index i = 0; i < n; ++i)
       for (Index j = 0; j < d; ++j)
-        for (Index l = 0; l < d; ++l)
-          scatter(j, l) += w(i, c) * (x(i, j) - m.means(c, j)) * (x(i, l) - m.means(c, l));
+        for (Index l = 0; l < d; ++l) scatter(j, l) += w(i, c) * (x(i, j) - m.means(c, j)) * (x(i, l) - m.means(c, l));
     mass += count;
     for (std::size_t j = 0; j < scatter.values.size(); ++j) {
       pooled.values[j] += scatter.values[j];

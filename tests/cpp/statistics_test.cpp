@@ -27,7 +27,8 @@ struct StatisticsOf : testing::Test {
     const auto m = moments(x, w);
     Statistics<Covariance> s(k, d);
     for (Index c = 0; c < k; ++c) s.counts(c) = static_cast<double>(m.counts[static_cast<std::size_t>(c)]);
-    for (Index i = 0; i < s.means.size(); ++i) s.means.data()[i] = static_cast<double>(m.means.values[static_cast<std::size_t>(i)]);
+    for (Index i = 0; i < s.means.size(); ++i)
+      s.means.data()[i] = static_cast<double>(m.means.values[static_cast<std::size_t>(i)]);
     for (Index i = 0; i < s.covariances.size(); ++i)
       s.covariances.data()[i] = static_cast<double>(m.covariances.values[static_cast<std::size_t>(i)]);
     s.total_weight = static_cast<double>(m.total_weight);

@@ -109,10 +109,11 @@ struct FeatureSums {
   }
 };
 
-/// Lanes for a pass over n rows whose accumulators hold `numbers` doubles each: together they stay within 16 MB, and a
-/// lane has the rows that pay for them.
-inline Index max_lanes(Index n, Index numbers) {
-  return std::clamp<Index>((Index{2} << 20) / std::max<Index>(numbers, 1), 2, std::clamp<Index>(n / 256, 2, 32));
+/// Lanes for a pass over n rows of d numbers whose accumulators hold `numbers` doubles each: together they stay within
+/// 16 MB or a quarter of the data, and a lane has the rows that pay for them.
+inline Index max_lanes(Index n, Index d, Index numbers) {
+  const Index budget = std::max<Index>(Index{1} << 21, n * d / 4);
+  return std::clamp<Index>(budget / std::max<Index>(numbers, 1), 2, std::clamp<Index>(n / 256, 2, 64));
 }
 
 /// Adds up what the lanes made, in order.
@@ -165,7 +166,7 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   const LogProb<Covariance> log_prob(mixture);
   const Screen<Covariance> screen(log_prob);
   const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(k),
-                    detail::max_lanes(data.rows(), Covariance::features(d) * k));
+                    detail::max_lanes(data.rows(), d, Covariance::features(d) * k));
   std::vector<detail::Sums<Covariance>> parts(static_cast<std::size_t>(lanes.count));
 
   parallel_for(lanes.count, n_threads, [&](Index lane) {

@@ -5,9 +5,11 @@
 // responsibilities neither underflow nor overflow for weights from 1e-300 to 1e300, and no digit changes.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "gaussmix/types.hpp"

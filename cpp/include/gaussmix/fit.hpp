@@ -100,6 +100,16 @@ void round_to_single(Mixture<Covariance>& mixture) {
   mixture.weights = mixture.weights.template cast<float>().template cast<double>().eval();
   for (Matrix* m : {&mixture.means, &mixture.covariances, &mixture.precisions_cholesky})
     *m = m->template cast<float>().template cast<double>().eval();
+  bool in_range = mixture.means.allFinite() && mixture.precisions_cholesky.cwiseAbs().maxCoeff() < 1e19;
+  for (Index m = 0; m < mixture.covariances.rows(); ++m)
+    for (Index j = 0; j < mixture.n_features(); ++j) {
+      const double variance = Covariance::variance(mixture.covariances.row(m).data(), mixture.n_features(), j);
+      in_range = in_range && variance > 0 && std::isfinite(variance);
+    }
+  if (!in_range)
+    throw DegenerateData(
+        "The variances are beyond the range of float32; pass float64 data, scale the input data, or increase "
+        "reg_covar.");
 }
 
 /// Starts that one restart compares, by the size of the work that a start and an iteration are.
@@ -161,6 +171,7 @@ class Run {
   FitResult<Covariance> from(Mixture<Covariance> mixture, double previous_bound) {
     FitResult<Covariance> result;
     reseeds_ = 0;
+    floored_.clear();
     for (int iteration = 1; iteration <= options_.max_iter && !result.converged && !result.stopped; ++iteration) {
       iteration_ = iteration;
       const auto statistics = accumulate(mixture, data_, options_.n_threads);
@@ -192,6 +203,7 @@ class Run {
   double short_run(Mixture<Covariance> mixture) {
     constexpr int iterations = 5;
     reseeds_ = 0;
+    floored_.clear();
     for (int i = 0; i < iterations; ++i) {
       if (report({Progress::Stage::seeding, restart_, 0, 0, 0, false})) throw Stopped();
       mixture = maximize_repaired(accumulate(mixture, data_, options_.n_threads), &mixture).first;
@@ -203,11 +215,12 @@ class Run {
   /// there is no regularisation. `previous` is the model of the E-step; none before the first.
   std::pair<Mixture<Covariance>, bool> maximize_repaired(const Statistics<Covariance>& statistics,
                                                          const Mixture<Covariance>* previous) {
-    Repairs repairs;
+    Repairs repairs{floored_, {}};
     auto mixture = maximize(statistics, options_.reg_covar, &repairs);
-    if (!repairs.floored.empty() && options_.reg_covar == 0 && lower_rank(data_, options_.n_threads))
+    if (repairs.floored.size() > floored_.size() && options_.reg_covar == 0 && lower_rank(data_, options_.n_threads))
       throw DegenerateData(singular_message);
     for (const Index m : repairs.floored) note(Event::Cause::floored, m);
+    floored_ = repairs.floored;
     const bool moved = previous && repair_starved(mixture, *previous, repairs);
     return {std::move(mixture), moved};
   }
@@ -243,6 +256,7 @@ class Run {
       const Index c = repairs.starved[i];
       for (Index j = 0; j < data_.cols(); ++j) next.means(c, j) = data_(rows[i], j);
       next.weights(c) = 1.0 / k;
+      if (!Covariance::shared) floored_.erase(std::remove(floored_.begin(), floored_.end(), c), floored_.end());
       note(Event::Cause::reseeded, c);
     }
     reseeds_ += count;
@@ -255,6 +269,7 @@ class Run {
   int restart_;
   int iteration_ = 0;
   int reseeds_ = 0;
+  std::vector<Index> floored_;  // matrices that have the floor until the end of the run
   std::vector<Event> events_;
 };
 
@@ -308,8 +323,8 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
       stopped = run.report({Progress::Stage::start, restart, 0, 0, 0, false});
       if (stopped) break;
       auto result = run.from(previous ? *previous : run.start(), previous_bound);
-      stopped = result.stopped ||
-                run.report({Progress::Stage::end, restart, result.n_iter(), result.lower_bound, 0, result.converged});
+      stopped = run.report({Progress::Stage::end, restart, result.n_iter(), result.lower_bound, 0, result.converged}) ||
+                result.stopped;
       events.insert(events.end(), run.events().begin(), run.events().end());
       const auto rank = run.ranked(result.lower_bound);
       if (best && !(rank > best_rank)) continue;

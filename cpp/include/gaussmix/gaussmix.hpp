@@ -17,5 +17,6 @@
 #include "gaussmix/product.hpp"
 #include "gaussmix/random.hpp"
 #include "gaussmix/sample.hpp"
+#include "gaussmix/screen.hpp"
 #include "gaussmix/statistics.hpp"
 #include "gaussmix/types.hpp"

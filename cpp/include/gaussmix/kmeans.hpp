@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "gaussmix/data.hpp"
@@ -66,7 +67,7 @@ class KMeans {
   std::vector<Index> seed(const Random& random) {
     const int trials = 2 + static_cast<int>(std::log(static_cast<double>(k_)));
     const auto weight = [this](Index i) { return data_.weight(i); };
-    const auto contribution = [this](Index i) { return data_.weight(i) * closest_(i); };
+    const auto contribution = [this](Index i) { return data_.weight(i) > 0 ? data_.weight(i) * closest_(i) : 0.0; };
     const Vector weights = masses(weight);
     closest_ = Vector::Constant(data_.rows(), std::numeric_limits<double>::infinity());
     std::uint64_t place = 0;
@@ -172,7 +173,10 @@ class KMeans {
         data_.load(first, x);
         x = x.rowwise() - reference;
         for (Index i = 0; i < n; ++i)
-          if (data_.weight(first + i) > 0) largest(lane) = std::max(largest(lane), x.row(i).cwiseAbs().maxCoeff());
+          if (data_.weight(first + i) > 0) {
+            require(!x.row(i).hasNaN(), "the data must not contain NaN");
+            largest(lane) = std::max(largest(lane), x.row(i).cwiseAbs().maxCoeff());
+          }
       });
     });
     if (!std::isfinite(largest.maxCoeff()))
@@ -252,6 +256,7 @@ class KMeans {
     return sum_over_lanes([&](Index lane) {
       RowVector gain = RowVector::Zero(trials), x(data_.cols());
       for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
+        if (!(data_.weight(i) > 0)) continue;
         const Index own = partition_.labels[static_cast<std::size_t>(i)];
         const double reach = 4 * closest_(i);
         if (least_apart(own) >= reach) continue;
@@ -274,6 +279,7 @@ class KMeans {
     parallel_for(lanes_.count, n_threads_, [&](Index lane) {
       RowVector x(data_.cols());
       for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
+        if (!(data_.weight(i) > 0)) continue;
         auto& label = partition_.labels[static_cast<std::size_t>(i)];
         if (k == 0 || apart(label) < 4 * closest_(i)) {
           data_.load_row(i, x);
@@ -356,8 +362,9 @@ class KMeans {
           const Index i = open[static_cast<std::size_t>(r)];
           auto& label = partition_.labels[static_cast<std::size_t>(i)];
           const std::int32_t now = nearest.label[static_cast<std::size_t>(r)];
-          bounds_[static_cast<std::size_t>(i)] = {rounded_up(std::sqrt(nearest.first(r))),
-                                                  rounded_down(std::sqrt(nearest.second(r)))};
+          bounds_[static_cast<std::size_t>(i)] = {
+              rounded_up(std::sqrt(nearest.first(r) + nearest.error)),
+              rounded_down(std::sqrt(std::max(0.0, nearest.second(r) - nearest.error)))};
           if (!all && now == label) continue;
           if (!all) {
             mine.counts(now) += 1;
@@ -372,8 +379,8 @@ class KMeans {
       return mine;
     });
     // A row that leaves takes its share along, unless weights differ so much that what stays would be its rounding.
-    if (data_.weighted() && change.moved > 0) {
-      sum_clusters();
+    if (data_.weighted()) {
+      if (change.moved > 0) sum_clusters();
     } else if (!all) {
       counts_ += change.counts;
       sums_ += change.sums;
@@ -402,6 +409,7 @@ class KMeans {
   struct Nearest {
     Vector first, second;  ///< squared distances
     std::vector<std::int32_t> label;
+    double error = 0;  ///< of the squared distances, at most
     Block products;
   };
 
@@ -412,7 +420,10 @@ class KMeans {
     // Squared distances of about the mean one must be right to 6 digits; at first the variance stands in for it.
     const double typical = partition_.inertia > 0 ? partition_.inertia / total_weight_ : spread_.variance;
     nearest.products.resize(n, k_);
-    if (std::numeric_limits<double>::epsilon() * norms.maxCoeff() <= 1e-6 * typical) {
+    const double blur = 8 * std::numeric_limits<double>::epsilon() * (norms.maxCoeff() + 2 * half_norms_.maxCoeff());
+    nearest.error = 0;
+    if (blur <= 1e-6 * typical) {
+      nearest.error = blur;
       nearest.products = (-half_norms_).replicate(n, 1);
       add_product(nearest.products, z, scaled_);
       for (Index k = 0; k < k_; ++k) nearest.products.col(k) = (norms - 2 * nearest.products.col(k)).cwiseMax(0.0);

@@ -3,11 +3,12 @@
 //
 // Two kernels, one meaning. *dense*: L = Phi Theta, one product of the features of the block with the coefficients of
 // all components. *centred*: for each component |(x - mu_k) U_k|^2, from the row itself. Dense cancels: its error in a
-// log-density is about eps kappa, kappa = max_k |P_k| max_n |x_n - origin|^2. So features are taken in the model's own
+// log-density is about eps kappa, kappa = max_k |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken in the model's own
 // frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact, and no square
 // overflows), and a block where eps kappa is above `dense_limit` goes centred. The choice depends on block and model only.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -167,8 +168,12 @@ class LogProb {
   }
 
   void weighted_log_prob(BlockBuffers& block) const {
-    block.radius2 = block.z.rowwise().squaredNorm().maxCoeff();
-    block.dense = std::numeric_limits<double>::epsilon() * precision_norms_.maxCoeff() * block.radius2 <= dense_limit;
+    const Vector radii2 = block.z.rowwise().squaredNorm();
+    block.radius2 = radii2.maxCoeff();
+    if (std::isnan(radii2.sum())) require(!block.x.hasNaN(), "the data must not contain NaN");
+    const double kappa =
+        (precision_norms_.array() * (std::sqrt(block.radius2) + mean_norms_.array()).square()).maxCoeff();
+    block.dense = std::numeric_limits<double>::epsilon() * kappa <= dense_limit;
     if (block.dense) {
       Covariance::expand(block.z, factors_, block.features);
       block.log_prob.setZero();

@@ -3,9 +3,11 @@
 //   pi_k = N_k / N,   mu_k = M1_k / N_k,   Sigma_k = M2_k / N_k - mu_k mu_k^T + reg_covar I     (Bishop 2006, eq. 9.24-9.26)
 //
 // Where that has no solution (a covariance that is singular to working precision, a component without rows) the
-// component is repaired and reported: its covariance is given the floor max(reg_covar, 1024 eps tr(Sigma_total) / d).
+// component is repaired and reported: its variances are raised by the floor max(reg_covar, 1024 eps tr(Sigma_total) / d)
+// in place of reg_covar. It keeps the floor for the rest of a fit: without it the next likelihood would be that of rounding.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -16,7 +18,8 @@ namespace gaussmix {
 
 /// Components that could not be estimated from their statistics alone.
 struct Repairs {
-  std::vector<Index> floored;  ///< matrices whose covariance was singular
+  std::vector<Index>
+      floored;  ///< matrices whose covariance was singular; those listed before the call get the floor too
   std::vector<Index> starved;  ///< components whose count is about 0: at most eps of the total
 };
 
@@ -95,9 +98,11 @@ Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double re
     double* covariance = mixture.covariances.row(m).data();
     double* u = mixture.precisions_cholesky.row(m).data();
     Covariance::add_diagonal(covariance, d, reg_covar);
-    if (detail::factor_resolved<Covariance>(covariance, mixture.means.row(m), reg_covar, u)) continue;
+    const bool known =
+        repairs && std::find(repairs->floored.begin(), repairs->floored.end(), m) != repairs->floored.end();
+    if (!known && detail::factor_resolved<Covariance>(covariance, mixture.means.row(m), reg_covar, u)) continue;
     if (!repairs) throw singular;
-    repairs->floored.push_back(m);
+    if (!known) repairs->floored.push_back(m);
     const double floor = std::max(reg_covar, 1024 * eps * mean_total_variance(statistics));
     if (floor < detail::smallest_variance)
       throw DegenerateData("The variances of the data underflow; increase reg_covar or scale the input data.");

@@ -1,7 +1,9 @@
 // What a mixture says of rows: labels, responsibilities, log-densities, and their mean.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "gaussmix/data.hpp"

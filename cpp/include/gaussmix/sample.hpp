@@ -4,6 +4,7 @@
 // by component, as scikit-learn gives them; shuffle them where the order matters.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 

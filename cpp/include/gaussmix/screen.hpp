@@ -11,8 +11,9 @@
 // (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1: products of D terms, factors rounded once.)
 #pragma once
 
+#include <algorithm>
 #include <cmath>
-#include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "gaussmix/log_prob.hpp"

@@ -68,7 +68,7 @@ struct Diagonal {
 
   static bool colour(const double* covariance, Index d, Matrix& z) {
     const ConstRow v(covariance, d);
-    if (!(v.array() >= 0).all()) return false;
+    if (!((v.array() >= 0).all() && v.allFinite())) return false;
     z.array().rowwise() *= v.array().sqrt();
     return true;
   }

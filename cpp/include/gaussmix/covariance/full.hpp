@@ -88,7 +88,10 @@ struct Full {
   /// Sigma = U^-T U^-1.
   static void covariance(const double* u, Index d, double* sigma) {
     const Matrix inverse = ConstSquare(u, d, d).triangularView<Eigen::Upper>().solve(Matrix::Identity(d, d));
-    Square(sigma, d, d).noalias() = inverse.transpose() * inverse;
+    const Block columns = inverse;
+    Block product = Block::Zero(d, d);
+    add_transposed_product(product, columns, columns);
+    Square(sigma, d, d) = product;
   }
 
   /// log |U|
@@ -110,12 +113,28 @@ struct Full {
     add_transposed_product(sum, x, weighted);
   }
 
-  /// x = A z for rows of standard normal numbers z, with A A^T = Sigma, lower triangular.
+  /// z = z A^T: A applied to each row.
+  static void apply(const Block& a, Matrix& z) {
+    Block product = Block::Zero(z.cols(), z.rows());
+    add_product(product, a, Eigen::Map<const Block>(z.data(), z.cols(), z.rows()));
+    z = product.transpose();
+  }
+
+  /// x = A z for rows of standard normal numbers z, with A A^T = Sigma: the Cholesky factor, or that of a semi-definite
+  /// matrix with pivots. False where Sigma is neither.
   static bool colour(const double* covariance, Index d, Matrix& z) {
-    const Eigen::LLT<Matrix> llt{ConstSquare(covariance, d, d)};
-    if (llt.info() != Eigen::Success) return false;
-    const Matrix lower = llt.matrixL();
-    z = Matrix(z * lower.transpose());
+    const ConstSquare sigma(covariance, d, d);
+    if (!sigma.allFinite()) return false;
+    const Eigen::LLT<Matrix> llt(sigma);
+    if (llt.info() == Eigen::Success) {
+      apply(Matrix(llt.matrixL()), z);
+      return true;
+    }
+    const Eigen::LDLT<Matrix> ldlt(sigma);
+    const Vector pivots = ldlt.vectorD();
+    if (pivots.minCoeff() < -1e-6 * pivots.maxCoeff()) return false;
+    const Matrix root = Matrix(ldlt.matrixL()) * pivots.cwiseMax(0).cwiseSqrt().asDiagonal();
+    apply(ldlt.transpositionsP().transpose() * root, z);
     return true;
   }
 

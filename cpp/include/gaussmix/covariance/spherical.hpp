@@ -58,7 +58,7 @@ struct Spherical {
   }
 
   static bool colour(const double* covariance, Index /*d*/, Matrix& z) {
-    if (!(covariance[0] >= 0)) return false;
+    if (!(covariance[0] >= 0 && std::isfinite(covariance[0]))) return false;
     z *= std::sqrt(covariance[0]);
     return true;
   }

@@ -1,0 +1,117 @@
+"""The kernel for components that lie apart: it drops pairs of rows and components, and nothing else may change."""
+
+import numpy as np
+import pytest
+from sklearn.mixture import GaussianMixture as Peer
+
+from gaussmix import GaussianMixture
+
+# Sizes from which the kernel is used: at least 8 components and 32 features of the log-density.
+SIZES = {"full": (12, 8), "diag": (12, 20), "spherical": (12, 40)}
+
+
+def apart(covariance_type, n=4000, distance=4.0, seed=0):
+    """Rows about separated means, and the start that made them."""
+    k, d = SIZES[covariance_type]
+    rng = np.random.default_rng(seed)
+    means = rng.normal(size=(k, d)) * distance
+    X = means[rng.integers(k, size=n)] + rng.normal(size=(n, d)) * rng.uniform(0.5, 2, size=d)
+    precisions = {"full": np.stack([np.eye(d)] * k), "diag": np.ones((k, d)), "spherical": np.ones(k)}
+    start = {
+        "n_components": k,
+        "covariance_type": covariance_type,
+        "weights_init": np.full(k, 1 / k),
+        "means_init": means + rng.normal(size=(k, d)),
+        "precisions_init": precisions[covariance_type],
+        "tol": 0,
+        "max_iter": 6,
+    }
+    return X, start
+
+
+@pytest.fixture(params=SIZES)
+def case(request):
+    return apart(request.param)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.parametrize("distance", [0.3, 1.0, 4.0, 30.0])
+@pytest.mark.parametrize("covariance_type", SIZES)
+def test_same_numbers_as_scikit_learn(covariance_type, distance):
+    X, start = apart(covariance_type, distance=distance)
+    ours, theirs = GaussianMixture(**start).fit(X), Peer(**start).fit(X)
+    np.testing.assert_allclose(ours.lower_bounds_, theirs.lower_bounds_, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(ours.means_, theirs.means_, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(ours.covariances_, theirs.covariances_, rtol=0, atol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+def test_same_bits_at_any_number_of_threads(case):
+    X, start = case
+    fits = [GaussianMixture(**start, n_threads=n).fit(X) for n in (1, 2, 3, 8)]
+    for fit in fits[1:]:
+        np.testing.assert_array_equal(fit.covariances_, fits[0].covariances_)
+        assert fit.lower_bounds_ == fits[0].lower_bounds_
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e20])
+def test_weights_are_repetitions(case, scale):
+    X, start = case
+    weights = np.random.default_rng(1).integers(0, 3, size=len(X))
+    weighted = GaussianMixture(**start).fit(X, sample_weight=weights * scale)
+    repeated = GaussianMixture(**start).fit(np.repeat(X, weights, axis=0))
+    np.testing.assert_allclose(weighted.lower_bounds_, repeated.lower_bounds_, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(weighted.covariances_, repeated.covariances_, rtol=0, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.parametrize("far", [1e5, 1e16, 1e100])
+def test_a_row_far_out_is_counted(case, far):
+    X, start = case
+    X = X.copy()
+    X[7] += far
+    fit = GaussianMixture(**start | {"max_iter": 1}).fit(X)
+    # The row belongs to some component whole: weights are counts over n.
+    assert fit.weights_.sum() == pytest.approx(1, abs=1e-12)
+    assert np.abs(fit.means_).max() > far / len(X) / 2
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge", "ignore:.*lost all rows")
+def test_a_component_without_weight_stays_without(case):
+    X, start = case
+    k = start["n_components"]
+    weights = np.full(k, 1 / (k - 1))
+    weights[3] = 0
+    fit = GaussianMixture(**start | {"weights_init": weights}).fit(X)
+    assert fit.weights_[3] == 0
+    assert np.isfinite(fit.means_).all()
+    assert np.isfinite(fit.score(X))
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_scale(case, scale):
+    X, start = case
+    scaled = start | {
+        "means_init": start["means_init"] * scale,
+        "precisions_init": start["precisions_init"] / scale / scale,
+        "reg_covar": 0,
+    }
+    one, other = GaussianMixture(**start | {"reg_covar": 0}).fit(X), GaussianMixture(**scaled).fit(X * scale)
+    shift = X.shape[1] * np.log(scale)
+    np.testing.assert_allclose(np.add(other.lower_bounds_, shift), one.lower_bounds_, rtol=1e-12)
+    np.testing.assert_allclose(other.means_ / scale, one.means_, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:.*singular")
+def test_the_likelihood_does_not_fall_while_components_collapse():
+    # Rows that stand five times each among others: components collapse on them one after the other.
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = np.concatenate([np.repeat(rng.normal(size=(3, 3)), 5, axis=0), rng.normal(size=(30, 3))])
+        fit = GaussianMixture(6, reg_covar=0, random_state=seed, tol=0, max_iter=60).fit(X)
+        events = {event.iteration for event in fit.events_}
+        bounds = [*fit.lower_bounds_, fit.lower_bound_]
+        falls = [i for i in range(1, len(bounds)) if bounds[i] < bounds[i - 1] - 1e-6 and i not in events]
+        assert not falls, (seed, falls, fit.events_)
