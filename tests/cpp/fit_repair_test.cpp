@@ -48,10 +48,10 @@ TYPED_TEST(FitRepair, a_component_that_collapses_is_floored_and_reported_once) {
   const Index c = result.events[0].component;
   EXPECT_NEAR(result.mixture.weights(c), 0.3, 1e-9);
   EXPECT_TRUE(close(result.mixture.means.row(c), x.row(0), 1e-14L));
-  // The floor is 1024 eps of the mean variance of all rows.
+  // The floor is 2^20 eps of the mean variance of all rows.
   const auto all = reference::moments<gaussmix::Spherical>(x, Table(Matrix::Ones(100, 1)));
   EXPECT_NEAR(TypeParam::variance(result.mixture.covariance(c), 2, 0) / static_cast<double>(all.covariances(0, 0)),
-              1024 * std::numeric_limits<double>::epsilon(), 1e-15);
+              0x1p20 * std::numeric_limits<double>::epsilon(), 1e-15);
 }
 
 TYPED_TEST(FitRepair, a_component_without_rows_is_seeded_anew) {

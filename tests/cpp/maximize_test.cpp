@@ -67,7 +67,7 @@ TYPED_TEST(Maximize, a_singular_covariance_is_floored) {
   auto s = this->statistics();
   const Index bad = s.covariances.rows() - 1;
   s.covariances.row(bad).setZero();
-  const double floor = 1024 * std::numeric_limits<double>::epsilon() * gaussmix::mean_total_variance(s);
+  const double floor = 0x1p20 * std::numeric_limits<double>::epsilon() * gaussmix::mean_total_variance(s);
   EXPECT_THROW(maximize(s, 0), gaussmix::NotPositiveDefinite);
   Repairs repairs;
   const auto mixture = maximize(s, 0, &repairs);

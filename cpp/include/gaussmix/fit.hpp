@@ -143,20 +143,24 @@ class Run {
     const int trials = given.means ? 1 : n_trials<Covariance>(data_.rows(), data_.cols(), k_);
     std::optional<Mixture<Covariance>> best;
     std::vector<Event> best_events;
+    std::vector<Index> best_floored;
     std::pair<bool, double> best_rank;
     std::exception_ptr failure;
     for (int trial = 0; trial < trials; ++trial) {
       events_.clear();
+      floored_.clear();
       iteration_ = 0;
       try {
         auto mixture = draw(static_cast<std::uint32_t>(restart_ * trials + trial));
         if (trials == 1) return mixture;
         const auto drawn_events = events_;
+        const auto drawn_floored = floored_;
         const auto rank = ranked(short_run(mixture));
         if (best && !(rank > best_rank)) continue;
         best = std::move(mixture);
         best_rank = rank;
         best_events = drawn_events;
+        best_floored = drawn_floored;
       } catch (const NotPositiveDefinite&) {
         failure = std::current_exception();
       } catch (const DegenerateData&) {
@@ -165,13 +169,13 @@ class Run {
     }
     if (!best) std::rethrow_exception(failure);
     events_ = best_events;
+    floored_ = best_floored;
     return *best;
   }
 
   FitResult<Covariance> from(Mixture<Covariance> mixture, double previous_bound) {
     FitResult<Covariance> result;
     reseeds_ = 0;
-    floored_.clear();
     for (int iteration = 1; iteration <= options_.max_iter && !result.converged && !result.stopped; ++iteration) {
       iteration_ = iteration;
       const auto statistics = accumulate(mixture, data_, options_.n_threads);
@@ -203,7 +207,6 @@ class Run {
   double short_run(Mixture<Covariance> mixture) {
     constexpr int iterations = 5;
     reseeds_ = 0;
-    floored_.clear();
     for (int i = 0; i < iterations; ++i) {
       if (report({Progress::Stage::seeding, restart_, 0, 0, 0, false})) throw Stopped();
       mixture = maximize_repaired(accumulate(mixture, data_, options_.n_threads), &mixture).first;

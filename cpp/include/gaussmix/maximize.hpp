@@ -3,8 +3,9 @@
 //   pi_k = N_k / N,   mu_k = M1_k / N_k,   Sigma_k = M2_k / N_k - mu_k mu_k^T + reg_covar I     (Bishop 2006, eq. 9.24-9.26)
 //
 // Where that has no solution (a covariance that is singular to working precision, a component without rows) the
-// component is repaired and reported: its variances are raised by the floor max(reg_covar, 1024 eps tr(Sigma_total) / d)
-// in place of reg_covar. It keeps the floor for the rest of a fit: without it the next likelihood would be that of rounding.
+// component is repaired and reported: its variances are raised by the floor max(reg_covar, 2^20 eps tr(Sigma_total) / d)
+// in place of reg_covar. It keeps the floor for the rest of a fit: without it the next likelihood would be one of
+// rounding, which is also why the floor is at half the digits of the data and not at the last one.
 #pragma once
 
 #include <algorithm>
@@ -18,8 +19,7 @@ namespace gaussmix {
 
 /// Components that could not be estimated from their statistics alone.
 struct Repairs {
-  std::vector<Index>
-      floored;  ///< matrices whose covariance was singular; those listed before the call get the floor too
+  std::vector<Index> floored;  ///< matrices that were singular; those listed before the call get the floor too
   std::vector<Index> starved;  ///< components whose count is about 0: at most eps of the total
 };
 
@@ -53,7 +53,8 @@ bool factor_resolved(const double* covariance, const Eigen::Ref<const RowVector>
     const double resolution = 4 * eps * std::abs(mean(j));
     if (!(Covariance::variance(covariance, d, j) > std::max(resolution * resolution, smallest_variance))) return false;
   }
-  return Covariance::factor(covariance, d, static_cast<double>(d) * eps, u);
+  // Pivots of a singular covariance are rounding of a few d eps.
+  return Covariance::factor(covariance, d, 8 * static_cast<double>(d) * eps, u);
 }
 
 /// Average of the covariances, weighted by count: what a component without rows is given.
@@ -103,7 +104,7 @@ Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double re
     if (!known && detail::factor_resolved<Covariance>(covariance, mixture.means.row(m), reg_covar, u)) continue;
     if (!repairs) throw singular;
     if (!known) repairs->floored.push_back(m);
-    const double floor = std::max(reg_covar, 1024 * eps * mean_total_variance(statistics));
+    const double floor = std::max(reg_covar, 0x1p20 * eps * mean_total_variance(statistics));
     if (floor < detail::smallest_variance)
       throw DegenerateData("The variances of the data underflow; increase reg_covar or scale the input data.");
     Covariance::add_diagonal(covariance, d, floor - reg_covar);
