@@ -156,7 +156,9 @@ class Run {
         const auto drawn_events = events_;
         const auto drawn_floored = floored_;
         const auto rank = ranked(short_run(mixture));
-        if (best && !(rank > best_rank)) continue;
+        // Starts that found the same are told apart by rounding alone: the first of them is kept.
+        const double least_gain = 1e-9 * (1 + std::abs(best_rank.second));
+        if (best && !(rank > std::pair(best_rank.first, best_rank.second + least_gain))) continue;
         best = std::move(mixture);
         best_rank = rank;
         best_events = drawn_events;
