@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -105,6 +106,7 @@ Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double re
     if (!repairs) throw singular;
     if (!known) repairs->floored.push_back(m);
     const double floor = std::max(reg_covar, 0x1p20 * eps * mean_total_variance(statistics));
+    if (!std::isfinite(floor)) throw DegenerateData(overflow_message);
     if (floor < detail::smallest_variance)
       throw DegenerateData("The variances of the data underflow; increase reg_covar or scale the input data.");
     Covariance::add_diagonal(covariance, d, floor - reg_covar);
