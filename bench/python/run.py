@@ -101,7 +101,8 @@ def compare(problem: Problem, repeats: int, iterations: int) -> dict[str, Any]:
             times[name].append((more - one) / iterations)
     ours, theirs = (fit(kind, 3).score(X) for kind in (GaussianMixture, ScikitLearn))
     medians = {name: float(np.median(values)) for name, values in times.items()}
-    flops = 2 * problem.n * problem.k * problem.d * (problem.d + 1) if problem.covariance_type == "full" else 0
+    features = 1 + problem.d + problem.d * (problem.d + 1) // 2
+    flops = 4 * problem.n * problem.k * features if problem.covariance_type == "full" else 0
     return {
         "problem": problem.name,
         "milliseconds": {name: 1e3 * value for name, value in medians.items()},
