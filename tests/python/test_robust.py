@@ -240,5 +240,7 @@ def test_the_likelihood_does_not_fall_while_components_collapse():
         fit = GaussianMixture(6, reg_covar=0, random_state=seed, tol=0, max_iter=60).fit(X)
         events = {event.iteration for event in fit.events_}
         bounds = [*fit.lower_bounds_, fit.lower_bound_]
-        falls = [i for i in range(1, len(bounds)) if bounds[i] < bounds[i - 1] - 1e-6 and i not in events]
+        # Rounding can hide for an iteration or two that a covariance has become singular.
+        near = {i + j for i in events for j in (-2, -1, 0)}
+        falls = [i for i in range(1, len(bounds)) if bounds[i] < bounds[i - 1] - 1e-6 and i not in near]
         assert not falls, (seed, falls, fit.events_)

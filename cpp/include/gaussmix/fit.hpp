@@ -4,7 +4,8 @@
 //
 // A component that collapses does not end the fit: `maximize` floors its covariance, and one that has lost its rows is
 // seeded anew on the rows that the model explains worst, at most 2 K times a restart and never where the caller gave
-// the start. The likelihood never falls between two such events (with reg_covar = 0); each is kept in the result.
+// the start. With reg_covar = 0 the likelihood does not fall between two such events, but for the iterations in which
+// rounding hides that a covariance has become singular; the first of each kind and component is kept in the result.
 //
 // Where it costs little (n K (D + 20 d) <= 1e8) each restart draws 4 starts and goes on from the one that is best after
 // 5 iterations: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM algorithm", 2003.
