@@ -134,10 +134,17 @@ TYPED_TEST(CovarianceType, features_times_coefficients_are_the_log_density) {
     TypeParam::precision(u.data(), d, p.data());
     const Block z = normals(9, d, 13);
     const Index features = TypeParam::features(d);
-    Block phi = Block::Constant(9, features, 99);
-    TypeParam::expand(z, Matrix(u), phi);
-    EXPECT_TRUE((phi.col(0).array() == 1).all());
-    EXPECT_TRUE(phi.middleCols(1, d) == z);
+    Eigen::ArrayXXd phi = Eigen::ArrayXXd::Constant(9, features, 99);
+    phi.col(0) = 1;
+    phi.middleCols(1, d) = z;
+    const Index quadratic = features - 1 - d;
+    if (quadratic > 0) TypeParam::expand(z.array(), 0, phi.rightCols(quadratic));
+    for (Index first = 0; first < quadratic; ++first) {  // slices of them, as long as three
+      const Index count = std::min<Index>(3, quadratic - first);
+      Eigen::ArrayXXd some(9, count);
+      TypeParam::expand(z.array(), first, some.rightCols(count));
+      EXPECT_TRUE((some == phi.middleCols(1 + d + first, count)).all()) << first;
+    }
 
     // With mu: -|U^T (z - mu)|^2 / 2 = -mu P mu / 2 + z P mu - z P z / 2
     const Vector mu = normals(d, 1, 14);
@@ -146,7 +153,8 @@ TYPED_TEST(CovarianceType, features_times_coefficients_are_the_log_density) {
     theta(0) = -0.5 * mu.dot(dense_p * mu);
     theta.segment(1, d) = dense_p * mu;
     TypeParam::quadratic_coefficients(p.data(), d, theta.tail(features - 1 - d));
-    const Vector log_density = phi * theta;
+    Vector log_density = phi.matrix() * theta;
+    if (TypeParam::shared) log_density -= 0.5 * (z * Matrix(TypeParam::dense(u.data(), d))).rowwise().squaredNorm();
     const Table inverse = reference::inverse(this->dense_of(sigma, d));
     for (Index n = 0; n < 9; ++n) {
       Real expected = 0;
@@ -162,16 +170,15 @@ TYPED_TEST(CovarianceType, sums_over_features_hold_the_second_moment) {
   for (const Index d : this->dimensions) {
     const Block z = normals(17, d, 15);
     const Vector r = normals(17, 1, 16).cwiseAbs();
-    Block phi(17, TypeParam::features(d));
-    TypeParam::expand(z, Matrix(RowVector::Ones(TypeParam::entries(d))), phi);
+    Eigen::ArrayXXd phi(17, TypeParam::features(d) - 1 - d);
+    if (phi.cols() > 0) TypeParam::expand(z.array(), 0, phi.rightCols(phi.cols()));
     Table sum(d, d);
     for (Index n = 0; n < 17; ++n)
       for (Index i = 0; i < d; ++i)
         for (Index j = 0; j < d; ++j) sum(i, j) += Real{r(n)} * Real{z(n, i)} * Real{z(n, j)};
     RowVector second = RowVector::Zero(TypeParam::entries(d));
     Matrix total = Matrix::Zero(d, d);
-    const Vector sums = phi.transpose() * r;
-    TypeParam::second_moment(sums.tail(sums.size() - 1 - d), d, second.data());
+    TypeParam::second_moment(phi.matrix().transpose() * r, d, second.data());
     TypeParam::add_total(z, r, total);
     if (TypeParam::shared)
       EXPECT_TRUE(close(total, sum, 1e-14L));

@@ -3,6 +3,8 @@
 #include "instances.hpp"
 
 namespace gaussmix {
+template class Panels<double>;
+template class Panels<float>;
 GAUSSMIX_INSTANCES(, Full)
 GAUSSMIX_INSTANCES(, Tied)
 GAUSSMIX_INSTANCES(, Diagonal)

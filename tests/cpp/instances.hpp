@@ -15,6 +15,8 @@ static_assert(std::tuple_size_v<gaussmix::Covariances> == 4, "a new covariance t
 
 #ifndef GAUSSMIX_INSTANTIATE
 namespace gaussmix {
+extern template class Panels<double>;
+extern template class Panels<float>;
 GAUSSMIX_INSTANCES(extern, Full)
 GAUSSMIX_INSTANCES(extern, Tied)
 GAUSSMIX_INSTANCES(extern, Diagonal)

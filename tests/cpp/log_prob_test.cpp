@@ -15,8 +15,8 @@ using gaussmix::Mixture;
 template <class Covariance>
 struct LogProbOf : testing::Test {
   /// The E-step of all rows as one block.
-  static BlockBuffers expect(const Mixture<Covariance>& mixture, const Matrix& x) {
-    BlockBuffers block;
+  static BlockBuffers<Covariance> expect(const Mixture<Covariance>& mixture, const Matrix& x) {
+    BlockBuffers<Covariance> block;
     LogProb<Covariance>(mixture).expect(Data(x), 0, x.rows(), block);
     return block;
   }
@@ -29,9 +29,9 @@ struct LogProbOf : testing::Test {
     for (Index i = 0; i < x.rows(); ++i) {
       const auto expected = static_cast<double>(e.log_norm[static_cast<std::size_t>(i)]);
       ASSERT_NEAR(block.log_norm(i), expected, tolerance + 1e-14 * std::abs(expected)) << "row " << i;
-      ASSERT_NEAR(block.log_prob.row(i).sum(), 1, 1e-14);
+      ASSERT_NEAR(block.responsibilities().row(i).sum(), 1, 1e-14);
     }
-    EXPECT_TRUE(close(block.log_prob, e.r, tolerance, 1));
+    EXPECT_TRUE(close(block.responsibilities(), e.r, tolerance, 1));
   }
 };
 TYPED_TEST_SUITE(LogProbOf, AllTypes, TypeNames);
@@ -94,15 +94,15 @@ TYPED_TEST(LogProbOf, far_rows_have_finite_log_densities) {
     const auto block = this->expect(mixture, x);
     const auto e = reference::expect(mixture, x);
     EXPECT_NEAR(block.log_norm(0) / static_cast<double>(e.log_norm[0]), 1, 1e-12) << far;
-    EXPECT_NEAR(block.log_prob.row(0).sum(), 1, 1e-14);
+    EXPECT_NEAR(block.responsibilities().row(0).sum(), 1, 1e-14);
   }
   for (const double far : {1e160, -1e200, 1e300}) {  // the square overflows
     Matrix x = Matrix::Constant(3, 2, 1.0);
     x(1, 0) = far;
     const auto block = this->expect(mixture, x);
     EXPECT_TRUE(block.log_norm.allFinite()) << far;
-    EXPECT_TRUE(block.log_prob.allFinite()) << far;
-    EXPECT_NEAR(block.log_prob.row(1).sum(), 1, 1e-14);
+    EXPECT_TRUE(block.responsibilities().allFinite()) << far;
+    EXPECT_NEAR(block.responsibilities().row(1).sum(), 1, 1e-14);
     EXPECT_LT(block.log_norm(1), -1e200);
   }
 }
@@ -117,7 +117,7 @@ TYPED_TEST(LogProbOf, far_rows_are_finite_in_a_small_unit_too) {
   x(2, 0) = x(2, 1) = 0;
   const auto block = this->expect(mixture, x);
   EXPECT_TRUE(block.log_norm.allFinite());
-  EXPECT_TRUE(block.log_prob.allFinite());
+  EXPECT_TRUE(block.responsibilities().allFinite());
 }
 
 TYPED_TEST(LogProbOf, a_component_of_weight_zero_takes_nothing) {
@@ -128,7 +128,7 @@ TYPED_TEST(LogProbOf, a_component_of_weight_zero_takes_nothing) {
     const Matrix x = rows_near(mixture, 21, 16);
     const auto block = this->expect(mixture, x);
     const auto e = reference::expect(mixture, x);
-    EXPECT_LE(block.log_prob.col(0).maxCoeff(), 1e-300);
+    EXPECT_LE(block.responsibilities().col(0).maxCoeff(), 1e-300);
     for (Index i = 0; i < 21; ++i) {
       const auto expected = static_cast<double>(e.log_norm[static_cast<std::size_t>(i)]);
       EXPECT_NEAR(block.log_norm(i), expected, 1e-12 * std::abs(expected));
@@ -140,7 +140,7 @@ TYPED_TEST(LogProbOf, blocks_of_a_row_range_and_weights_are_loaded) {
   const auto mixture = random_mixture<TypeParam>(2, 3, 17);
   const Matrix x = rows_near(mixture, 40, 18);
   const auto weights = uniforms(40, 1, 2, 19);  // the scale is 1
-  BlockBuffers block;
+  BlockBuffers<TypeParam> block;
   Data data(x);
   data.set_weights(weights.data());
   const LogProb<TypeParam> log_prob(mixture);

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "gaussmix/gaussmix.hpp"
+#include "instances.hpp"
 
 namespace {
 

@@ -1,10 +1,18 @@
 """Fixtures. test_minimal.py runs with these where there is only NumPy, scikit-learn and pytest."""
 
+import signal
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
 from cases import TYPES
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c():
+    """Let Ctrl-C raise, also where the suite was started in the background and was told to ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=TYPES)

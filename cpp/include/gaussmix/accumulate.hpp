@@ -80,31 +80,32 @@ namespace detail {
 
 /// The sums over the features of dense blocks.
 template <class Covariance>
-struct FeatureSums {
-  Block sums;    // features x K
+struct DenseSums {
+  FeatureSums<double> sums;
   Matrix total;  // tied: d x d
 
-  FeatureSums(Index k, Index d)
-      : sums(Block::Zero(Covariance::features(d), k)), total(Matrix::Zero(Covariance::shared ? d : 0, d)) {}
+  DenseSums(Index k, Index d) : sums(Covariance::features(d), k), total(Matrix::Zero(Covariance::shared ? d : 0, d)) {}
 
-  void add(const BlockBuffers& block) {
-    add_transposed_product(sums, block.features, block.log_prob);
+  void add(BlockBuffers<Covariance>& block) {
+    block.panels.accumulate(block.table, block.weights, sums);
     Covariance::add_total(block.z, block.weights, total);
   }
 
-  FeatureSums& operator+=(const FeatureSums& other) {
+  DenseSums& operator+=(const DenseSums& other) {
     sums += other.sums;
     total += other.total;
     return *this;
   }
 
   Moments<Covariance> moments(Index d) const {
-    Moments<Covariance> result(sums.cols(), d);
-    result.counts = sums.row(0);
-    result.first = sums.middleRows(1, d).transpose();
+    Moments<Covariance> result(sums.n_components(), d);
     if (Covariance::shared) result.second = Eigen::Map<const Matrix>(total.data(), 1, total.size());
-    for (Index k = 0; k < sums.cols() && !Covariance::shared; ++k)
-      Covariance::second_moment(sums.col(k).tail(sums.rows() - 1 - d), d, result.second.row(k).data());
+    for (Index k = 0; k < sums.n_components(); ++k) {
+      const Vector own = sums.column(k);
+      result.counts(k) = own(0);
+      result.first.row(k) = own.segment(1, d).transpose();
+      if (!Covariance::shared) Covariance::second_moment(own.tail(own.size() - 1 - d), d, result.second.row(k).data());
+    }
     return result;
   }
 };
@@ -126,7 +127,7 @@ Part sum_in_order(std::vector<Part>& parts) {
 /// What one lane of a pass sums up; each kind of moments is made when the first block needs it.
 template <class Covariance>
 struct Sums {
-  std::optional<FeatureSums<Covariance>> dense;
+  std::optional<DenseSums<Covariance>> dense;
   std::optional<Moments<Covariance>> centred;
   double log_likelihood = 0, total_weight = 0;
 
@@ -165,13 +166,13 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   const Index k = mixture.n_components(), d = mixture.n_features();
   const LogProb<Covariance> log_prob(mixture);
   const Screen<Covariance> screen(log_prob);
-  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(k),
+  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), k),
                     detail::max_lanes(data.rows(), d, Covariance::features(d) * k));
   std::vector<detail::Sums<Covariance>> parts(static_cast<std::size_t>(lanes.count));
 
   parallel_for(lanes.count, n_threads, [&](Index lane) {
-    BlockBuffers block;
-    ScreenedBlock screened;
+    BlockBuffers<Covariance> block;
+    ScreenedBlock<Covariance> screened;
     auto& sums = parts[static_cast<std::size_t>(lane)];
     const auto add_centred = [&](Index c, const Block& offset, const Eigen::Ref<const Vector>& r) {
       if (!sums.centred) sums.centred.emplace(k, d);
@@ -185,18 +186,18 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
       log_prob.expect(data, first, rows, block);
       if (block.overflows()) throw DegenerateData(overflow_message);
       add_likelihood(block.weights, block.log_norm);
-      block.log_prob.array().colwise() *= block.weights.array();
       if (block.dense) {
         if (!sums.dense) sums.dense.emplace(k, d);
         return sums.dense->add(block);
       }
       for (Index c = 0; c < k; ++c) {
         log_prob.centre(block, c);
-        add_centred(c, block.offset, block.log_prob.col(c));
+        add_centred(c, block.offset, block.responsibilities().col(c).cwiseProduct(block.weights));
       }
     };
     lanes.for_blocks(lane, [&](Index first, Index rows) {
-      if (!screen.expect(data, first, rows, screened)) return for_blocks(first, rows, block_rows<Covariance>(d), pass);
+      if (!screen.expect(data, first, rows, screened))
+        return for_blocks(first, rows, block_rows<Covariance>(d, k), pass);
       add_likelihood(screened.weights, screened.log_norm);
       for (Index c = 0; c < k; ++c) {
         const auto& own = screened.rows[static_cast<std::size_t>(c)];

@@ -14,7 +14,7 @@
 
 #include "gaussmix/data.hpp"
 #include "gaussmix/mixture.hpp"
-#include "gaussmix/product.hpp"
+#include "gaussmix/panels.hpp"
 
 namespace gaussmix {
 
@@ -37,17 +37,22 @@ struct Frame {
 };
 
 /// Buffers for one block of rows: what goes through the E-step. One for each thread.
+template <class Covariance>
 struct BlockBuffers {
-  Block x;             ///< rows as they are
-  Block z;             ///< rows in the frame
-  Block features;      ///< phi(z), dense kernel only
-  Block offset;        ///< (x - mu_k) * scale, centred kernel only
-  Block whitened;      ///< offset U_k, centred kernel only
-  Block log_prob;      ///< rows x K: weighted log-densities, then responsibilities
-  Vector log_norm;     ///< log p(x_n)
-  Vector weights;      ///< scaled weights of the rows
-  double radius2 = 0;  ///< largest |z|^2
+  Block x;                                   ///< rows as they are
+  Block z;                                   ///< rows in the frame
+  FeaturePanels<Covariance, double> panels;  ///< phi(z), dense kernel only
+  Block offset;                              ///< (x - mu_k) * scale, centred kernel only
+  Block whitened;                            ///< offset U_k, or z U where all components share it
+  Block table;                               ///< weighted log-densities, then responsibilities; whole panels of rows
+  Vector log_norm;                           ///< log p(x_n)
+  Vector weights;                            ///< scaled weights of the rows
+  double radius2 = 0;                        ///< largest |z|^2
   bool dense = true;
+
+  Index rows() const { return x.rows(); }
+  /// rows x K
+  auto responsibilities() const { return table.topRows(rows()); }
 
   /// Whether a row that counts is so far out that its distances are no numbers any more.
   bool overflows() const {
@@ -57,24 +62,24 @@ struct BlockBuffers {
     return false;
   }
 
-  void resize(Index rows, Index d, Index features_, Index k) {
+  void resize(Index rows, Index d, Index k) {
     if (x.rows() == rows) return;
     x.resize(rows, d);
     z.resize(rows, d);
-    features.resize(rows, features_);
     offset.resize(rows, d);
     whitened.resize(rows, d);
-    log_prob.resize(rows, k);
+    table.resize(padded<double>(rows), k);
     log_norm.resize(rows);
     weights.resize(rows);
   }
 };
 
-/// Rows of a block: as many as keep the features within a core's second-level cache.
+/// Rows of a block: as many as keep what is made of them within a core's second-level cache.
 template <class Covariance>
-Index block_rows(Index d) {
-  constexpr Index cache_numbers = 48 * 1024;
-  return std::clamp<Index>(cache_numbers / Covariance::features(d) / 16 * 16, 32, 256);
+Index block_rows(Index d, Index k) {
+  constexpr Index cache_numbers = 64 * 1024, fewest = 48, most = 240;  // multiples of panels
+  const Index numbers = std::min(Covariance::features(d), FeaturePanels<Covariance, double>::slice) + 2 * k + 3 * d;
+  return std::clamp(cache_numbers / numbers / fewest * fewest, fewest, most);
 }
 
 /// The log-density of a mixture, prepared for evaluation over blocks of rows.
@@ -108,14 +113,14 @@ class LogProb {
   const Matrix& means() const { return means_; }
   const Matrix& factors() const { return factors_; }  ///< U_k, in the frame
   const double* factor(Index k) const { return factors_.row(matrix_of<Covariance>(k)).data(); }
-  const Vector& constants() const { return constants_; }              ///< log pi_k - d/2 log 2 pi + log |U_k|
-  const Block& coefficients() const { return theta_; }                ///< features x K
+  const Vector& constants() const { return constants_; }  ///< log pi_k - d/2 log 2 pi + log |U_k|
+  const Coefficients<double>& coefficients() const { return theta_; }
   const Vector& precision_norms() const { return precision_norms_; }  ///< largest row sum of |P_k|, in the frame
   const Vector& mean_norms() const { return mean_norms_; }            ///< |mu_k - origin|, in the frame
 
   /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities.
-  void expect(const Data& data, Index first, Index rows, BlockBuffers& block) const {
-    block.resize(rows, n_features(), Covariance::features(n_features()), n_components());
+  void expect(const Data& data, Index first, Index rows, BlockBuffers<Covariance>& block) const {
+    block.resize(rows, n_features(), n_components());
     data.load(first, block.x);
     data.load_weights(first, block.weights);
     frame_.apply(block.x, block.z);
@@ -124,7 +129,7 @@ class LogProb {
   }
 
   /// block.offset = (x - mu_k) * scale: from the row itself, so that it keeps the digits that x has.
-  void centre(BlockBuffers& block, Index k) const {
+  void centre(BlockBuffers<Covariance>& block, Index k) const {
     constexpr double largest = 1e150;  // its square is still a number
     block.offset = ((block.x.rowwise() - means_.row(k)).array().rowwise() * frame_.scale.array())
                        .cwiseMin(largest)
@@ -149,7 +154,7 @@ class LogProb {
 
   void set_coefficients(const Matrix& precisions) {
     const Index k = n_components(), d = n_features();
-    theta_.setZero(Covariance::features(d), k);
+    theta_ = Coefficients<double>(Covariance::features(d), k);
     precision_norms_ = mean_norms_ = Vector::Zero(k);
     Block offset(1, d), whitened(1, d);
     Matrix dense;
@@ -161,13 +166,14 @@ class LogProb {
       offset = ((means_.row(c) - frame_.origin).array() * frame_.scale.array()).matrix();
       mean_norms_(c) = offset.norm();
       Covariance::whiten(offset, factors_.row(m).data(), whitened);
-      theta_(0, c) = constants_(c) - 0.5 * whitened.squaredNorm();
-      theta_.col(c).segment(1, d) = dense * offset.transpose();
-      Covariance::quadratic_coefficients(precisions.row(m).data(), d, theta_.col(c).tail(theta_.rows() - 1 - d));
+      auto theta = theta_.column(c);
+      theta(0) = constants_(c) - 0.5 * whitened.squaredNorm();
+      theta.segment(1, d) = dense * offset.transpose();
+      Covariance::quadratic_coefficients(precisions.row(m).data(), d, theta.tail(theta.size() - 1 - d));
     }
   }
 
-  void weighted_log_prob(BlockBuffers& block) const {
+  void weighted_log_prob(BlockBuffers<Covariance>& block) const {
     const Vector radii2 = block.z.rowwise().squaredNorm();
     block.radius2 = radii2.maxCoeff();
     if (std::isnan(radii2.sum())) require(!block.x.hasNaN(), "the data must not contain NaN");
@@ -175,38 +181,41 @@ class LogProb {
         (precision_norms_.array() * (std::sqrt(block.radius2) + mean_norms_.array()).square()).maxCoeff();
     block.dense = std::numeric_limits<double>::epsilon() * kappa <= dense_limit;
     if (block.dense) {
-      Covariance::expand(block.z, factors_, block.features);
-      block.log_prob.setZero();
-      add_product(block.log_prob, block.features, theta_);
+      block.panels.load(block.z);
+      block.panels.multiply(theta_, block.table);
+      if (Covariance::shared) Covariance::whiten(block.z, factors_.row(0).data(), block.whitened);
       return;
     }
     for (Index k = 0; k < n_components(); ++k) {
       centre(block, k);
       Covariance::whiten(block.offset, factors_.row(matrix_of<Covariance>(k)).data(), block.whitened);
-      block.log_prob.col(k) =
+      block.table.col(k).head(block.rows()) =
           constants_(k) - 0.5 * block.whitened.rowwise().squaredNorm().array().min(largest_distance);
     }
   }
 
   /// log-sum-exp over the components, then responsibilities in place.
-  static void normalize(BlockBuffers& block) {
-    block.log_norm = block.log_prob.col(0);
-    for (Index k = 1; k < block.log_prob.cols(); ++k) block.log_norm = block.log_norm.cwiseMax(block.log_prob.col(k));
-    Vector sum = Vector::Zero(block.log_prob.rows());
-    for (Index k = 0; k < block.log_prob.cols(); ++k) {
-      auto r = block.log_prob.col(k).array();
-      r = ((r - block.log_norm.array()).exp() - negligible).cwiseMax(0.0);
-      sum += block.log_prob.col(k);
+  static void normalize(BlockBuffers<Covariance>& block) {
+    auto table = block.table.topRows(block.rows()).array();
+    auto log_norm = block.log_norm.array();
+    log_norm = table.col(0);
+    for (Index k = 1; k < table.cols(); ++k) log_norm = log_norm.max(table.col(k));
+    Eigen::ArrayXd sum = Eigen::ArrayXd::Zero(block.rows());
+    for (Index k = 0; k < table.cols(); ++k) {
+      table.col(k) = ((table.col(k) - log_norm).exp() - negligible).max(0.0);
+      sum += table.col(k);
     }
-    block.log_norm.array() += sum.array().log();
-    sum = sum.cwiseInverse();
-    for (Index k = 0; k < block.log_prob.cols(); ++k) block.log_prob.col(k).array() *= sum.array();
+    log_norm += sum.log();
+    sum = sum.inverse();
+    for (Index k = 0; k < table.cols(); ++k) table.col(k) *= sum;
+    block.table.bottomRows(block.table.rows() - block.rows()).setZero();
+    if (Covariance::shared && block.dense) log_norm -= 0.5 * block.whitened.rowwise().squaredNorm().array();
   }
 
   Matrix means_, factors_;  // factors in the frame
   Frame frame_;
   Vector constants_, precision_norms_, mean_norms_;
-  Block theta_;
+  Coefficients<double> theta_;
 };
 
 }  // namespace gaussmix

@@ -21,6 +21,7 @@
 namespace gaussmix {
 
 /// The pairs of a block that the screen let through, grouped by component.
+template <class Covariance>
 struct ScreenedBlock {
   Block x, z;
   Vector weights;
@@ -28,7 +29,8 @@ struct ScreenedBlock {
   std::vector<std::vector<Index>> rows;  ///< of each component, within the block
   std::vector<Vector> responsibilities;  ///< of these rows
   Block gathered, offset, whitened;      // one component's rows
-  Eigen::MatrixXf features, log_prob;
+  FeaturePanels<Covariance, float> panels;
+  Eigen::MatrixXf log_prob;
   Eigen::ArrayXf distance, bound, best;
 };
 
@@ -36,15 +38,18 @@ struct ScreenedBlock {
 template <class Covariance>
 class Screen {
  public:
-  /// Rows of a block: enough that each of K components has some.
-  static Index block_rows(Index k) { return std::clamp<Index>((Index{1} << 18) / k, 256, 2048); }
+  /// Rows of a block: enough that each of K components has some, and that the n rows make eight blocks if they can.
+  static Index block_rows(Index n, Index k) {
+    return std::clamp<Index>(n / 8, std::clamp<Index>(8 * k, 240, 2048), 2048);
+  }
 
   explicit Screen(const LogProb<Covariance>& log_prob) : log_prob_(log_prob) {
     const Index k = log_prob.n_components();
-    const double u = std::ldexp(1.0, -24), terms = static_cast<double>(log_prob.coefficients().rows() + 4);
-    useful_ = !Covariance::shared && k >= 8 && log_prob.coefficients().rows() >= 32;
+    const double u = std::ldexp(1.0, -24), terms = static_cast<double>(log_prob.coefficients().features() + 4);
+    useful_ = !Covariance::shared && k >= 8 && log_prob.coefficients().features() >= 32;
     if (!useful_) return;
-    theta_ = log_prob.coefficients().template cast<float>();
+    theta_ = Coefficients<float>(log_prob.coefficients().features(), k);
+    for (Index c = 0; c < k; ++c) theta_.column(c) = log_prob.coefficients().column(c).template cast<float>();
     half_norms_ = (0.5 * terms * u * log_prob.precision_norms()).template cast<float>();
     mean_norms_ = log_prob.mean_norms().template cast<float>();
     constants_ = log_prob.constants()
@@ -55,7 +60,7 @@ class Screen {
 
   /// Packs rows first ... first + rows - 1 and computes the responsibilities of the pairs that matter; false if they are
   /// too many, or the rows too far out, for this kernel to pay.
-  bool expect(const Data& data, Index first, Index rows, ScreenedBlock& block) const {
+  bool expect(const Data& data, Index first, Index rows, ScreenedBlock<Covariance>& block) const {
     if (!useful_) return false;
     const Index k = log_prob_.n_components(), d = log_prob_.n_features();
     block.x.resize(rows, d);
@@ -69,7 +74,7 @@ class Screen {
     block.responsibilities.resize(static_cast<std::size_t>(k));
     for (auto& r : block.rows) r.clear();
 
-    const Index step = gaussmix::block_rows<Covariance>(d);
+    const Index step = gaussmix::block_rows<Covariance>(d, k);
     Index kept = 0;
     for (Index at = 0; at < rows; at += step) {
       const Index n = std::min(step, rows - at);
@@ -82,7 +87,7 @@ class Screen {
   }
 
   /// offset = (x - mu_k) * scale for the rows of component k.
-  void gather(ScreenedBlock& block, Index k) const {
+  void gather(ScreenedBlock<Covariance>& block, Index k) const {
     const auto& rows = block.rows[static_cast<std::size_t>(k)];
     block.offset = ((block.x(rows, Eigen::all).rowwise() - log_prob_.means().row(k)).array().rowwise() *
                     log_prob_.frame().scale.array())
@@ -91,18 +96,18 @@ class Screen {
 
  private:
   /// Lists the pairs of some rows that can matter, and returns their number.
-  Index select(Index at, Index n, ScreenedBlock& block) const {
+  Index select(Index at, Index n, ScreenedBlock<Covariance>& block) const {
     const Index k = log_prob_.n_components();
-    block.features.resize(n, theta_.rows());
-    Covariance::expand(block.z.middleRows(at, n), log_prob_.factors(), block.features);
-    block.log_prob.setZero(n, k);
-    add_product(block.log_prob, block.features, theta_);
+    block.panels.load(block.z.middleRows(at, n));
+    block.log_prob.resize(padded<float>(n), k);
+    block.panels.multiply(theta_, block.log_prob);
     const auto distance = block.distance.segment(at, n);
     block.best = Eigen::ArrayXf::Constant(n, -std::numeric_limits<float>::infinity());
     for (Index c = 0; c < k; ++c) {
       block.bound = half_norms_(c) * (distance + mean_norms_(c)).square() + constants_(c);
-      block.best = block.best.max(block.log_prob.col(c).array() - block.bound);
-      block.log_prob.col(c).array() += block.bound;
+      auto value = block.log_prob.col(c).head(n).array();
+      block.best = block.best.max(value - block.bound);
+      value += block.bound;
     }
     block.best -= static_cast<float>(margin_);
     Index kept = 0;
@@ -118,7 +123,7 @@ class Screen {
   }
 
   /// Log-densities of the listed pairs in double, and their responsibilities.
-  void finish(ScreenedBlock& block) const {
+  void finish(ScreenedBlock<Covariance>& block) const {
     const Index k = log_prob_.n_components();
     block.log_norm = Vector::Constant(block.x.rows(), -std::numeric_limits<double>::infinity());
     for (Index c = 0; c < k; ++c) {
@@ -151,7 +156,7 @@ class Screen {
 
   const LogProb<Covariance>& log_prob_;
   bool useful_ = false;
-  Eigen::MatrixXf theta_;
+  Coefficients<float> theta_;
   Eigen::ArrayXf half_norms_, mean_norms_, constants_;
   double margin_ = 0;
 };

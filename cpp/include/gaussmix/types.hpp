@@ -15,6 +15,7 @@ using Vector = Eigen::VectorXd;
 using RowVector = Eigen::RowVectorXd;
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Block = Eigen::MatrixXd;
+using Coefficient = Eigen::Ref<Vector, 0, Eigen::InnerStride<>>;  ///< some of a component's coefficients
 
 /// A covariance, or a precision, is not positive-definite.
 class NotPositiveDefinite : public std::invalid_argument {

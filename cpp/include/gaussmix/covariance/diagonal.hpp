@@ -77,15 +77,12 @@ struct Diagonal {
 
   static Index features(Index d) { return 1 + 2 * d; }
 
-  template <class Features>
-  static void expand(const Eigen::Ref<const Block>& z, const Matrix& /*u*/, Features& phi) {
-    using Scalar = typename Features::Scalar;
-    phi.col(0).setOnes();
-    phi.middleCols(1, z.cols()) = z.template cast<Scalar>();
-    phi.rightCols(z.cols()) = z.cwiseAbs2().template cast<Scalar>();
+  template <class Panel, class Features>
+  static void expand(const Panel& z, Index first, Features phi) {
+    for (Index j = 0; j < phi.cols(); ++j) phi.col(j) = z.col(first + j).square();
   }
 
-  static void quadratic_coefficients(const double* p, Index d, Eigen::Ref<Vector> theta) {
+  static void quadratic_coefficients(const double* p, Index d, Coefficient theta) {
     theta = -0.5 * ConstRow(p, d).transpose();
   }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <Eigen/Cholesky>
+#include <algorithm>
 #include <cmath>
 
 #include "gaussmix/product.hpp"
@@ -141,21 +142,22 @@ struct Full {
   /// Sigma as a dense matrix.
   static Matrix dense(const double* covariance, Index d) { return ConstSquare(covariance, d, d); }
 
+  /// D, the length of phi.
   static Index features(Index d) { return 1 + d + d * (d + 1) / 2; }
 
-  /// phi(z) for the rows of a block, in the numbers of `phi`; `u` is not used.
-  template <class Features>
-  static void expand(const Eigen::Ref<const Block>& z, const Matrix& /*u*/, Features& phi) {
-    using Scalar = typename Features::Scalar;
-    phi.col(0).setOnes();
-    phi.middleCols(1, z.cols()) = z.template cast<Scalar>();
-    Index c = 1 + z.cols();
-    for (Index i = 0; i < z.cols(); ++i)
-      for (Index j = i; j < z.cols(); ++j) phi.col(c++) = z.col(i).cwiseProduct(z.col(j)).template cast<Scalar>();
+  /// Some of the quadratic features of a panel of rows: `first`, `first` + 1, ..., as many as `phi` has columns.
+  template <class Panel, class Features>
+  static void expand(const Panel& z, Index first, Features phi) {
+    Index square = 0;  // the feature z_i z_i
+    for (Index i = 0; i < z.cols(); square += z.cols() - i++) {
+      const auto zi = z.col(i).eval();
+      const Index end = std::min(square + z.cols() - i, first + phi.cols());
+      for (Index c = std::max(square, first); c < end; ++c) phi.col(c - first) = zi * z.col(i + c - square);
+    }
   }
 
   /// The coefficients of the quadratic features, given P.
-  static void quadratic_coefficients(const double* p, Index d, Eigen::Ref<Vector> theta) {
+  static void quadratic_coefficients(const double* p, Index d, Coefficient theta) {
     Index c = 0;
     for (Index i = 0; i < d; ++i) {
       theta(c++) = -0.5 * p[i * d + i];

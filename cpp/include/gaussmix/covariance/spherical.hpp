@@ -67,15 +67,13 @@ struct Spherical {
 
   static Index features(Index d) { return d + 2; }
 
-  template <class Features>
-  static void expand(const Eigen::Ref<const Block>& z, const Matrix& /*u*/, Features& phi) {
-    using Scalar = typename Features::Scalar;
-    phi.col(0).setOnes();
-    phi.middleCols(1, z.cols()) = z.template cast<Scalar>();
-    phi.col(z.cols() + 1) = z.rowwise().squaredNorm().template cast<Scalar>();
+  template <class Panel, class Features>
+  static void expand(const Panel& z, Index /*first*/, Features phi) {
+    phi.col(0).setZero();
+    for (Index j = 0; j < z.cols(); ++j) phi.col(0) += z.col(j).square();
   }
 
-  static void quadratic_coefficients(const double* p, Index /*d*/, Eigen::Ref<Vector> theta) { theta(0) = -0.5 * p[0]; }
+  static void quadratic_coefficients(const double* p, Index /*d*/, Coefficient theta) { theta(0) = -0.5 * p[0]; }
 
   static void add_total(const Block&, const Eigen::Ref<const Vector>&, Matrix&) {}
 

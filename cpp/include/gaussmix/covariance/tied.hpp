@@ -1,7 +1,7 @@
 // One covariance matrix that all components share.
 //
-// The quadratic term of the log-density, -|U^T x|^2 / 2, is the same for all components: it is one feature,
-// phi(x) = (1, x, |U^T x|^2). The pooled scatter sum_k sum_n r_nk (x_n - mu_k)(x_n - mu_k)^T does not need the
+// The quadratic term of the log-density, -|U^T x|^2 / 2, is the same for all components, so that phi(x) = (1, x) and the
+// term is added to log p(x) alone. The pooled scatter sum_k sum_n r_nk (x_n - mu_k)(x_n - mu_k)^T does not need the
 // responsibilities beyond counts and means either: it is the total scatter less that of the means.
 #pragma once
 
@@ -15,21 +15,12 @@ struct Tied : Full {
 
   static Index n_parameters(Index /*k*/, Index d) { return d * (d + 1) / 2; }
 
-  static Index features(Index d) { return d + 2; }
+  static Index features(Index d) { return 1 + d; }
 
-  /// phi(z); `u` is the factor of the shared precision.
-  template <class Features>
-  static void expand(const Eigen::Ref<const Block>& z, const Matrix& u, Features& phi) {
-    using Scalar = typename Features::Scalar;
-    const Index d = z.cols();
-    Block whitened(z.rows(), d);
-    whiten(z, u.data(), whitened);
-    phi.col(0).setOnes();
-    phi.middleCols(1, d) = z.template cast<Scalar>();
-    phi.col(d + 1) = whitened.rowwise().squaredNorm().template cast<Scalar>();
-  }
+  template <class Panel, class Features>
+  static void expand(const Panel& /*z*/, Index /*first*/, Features /*phi*/) {}
 
-  static void quadratic_coefficients(const double* /*p*/, Index /*d*/, Eigen::Ref<Vector> theta) { theta(0) = -0.5; }
+  static void quadratic_coefficients(const double* /*p*/, Index /*d*/, Coefficient /*theta*/) {}
 
   /// The total second moment of a block, which the sums over the features do not hold.
   static void add_total(const Block& z, const Eigen::Ref<const Vector>& w, Matrix& total) {

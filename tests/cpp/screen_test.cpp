@@ -1,0 +1,147 @@
+// The screened kernel against the one that computes every pair: what it keeps, what it drops, when it gives up.
+#include "gaussmix/screen.hpp"
+
+#include "instances.hpp"
+#include "problems.hpp"
+
+namespace {
+
+using namespace problems;
+using gaussmix::accumulate;
+using gaussmix::BlockBuffers;
+using gaussmix::Data;
+using gaussmix::LogProb;
+using gaussmix::Mixture;
+using gaussmix::Screen;
+using gaussmix::ScreenedBlock;
+
+constexpr Index k = 12;
+
+template <class Covariance>
+struct Screened : testing::Test {
+  // Features of the log-density enough that the screen is used.
+  static constexpr Index d = std::is_base_of_v<gaussmix::Full, Covariance> ? 8 : 40;
+
+  static Mixture<Covariance> mixture_of(double separation, double condition = 10) {
+    return random_mixture<Covariance>(k, d, 1, separation, condition);
+  }
+
+  /// Responsibilities that the screen gives, 0 for pairs that it dropped; empty if it gave up.
+  static Matrix screen(const LogProb<Covariance>& log_prob, const Data& data, Vector* log_norm) {
+    ScreenedBlock<Covariance> block;
+    if (!Screen<Covariance>(log_prob).expect(data, 0, data.rows(), block)) return {};
+    Matrix r = Matrix::Zero(data.rows(), k);
+    for (Index c = 0; c < k; ++c) {
+      const auto& rows = block.rows[static_cast<std::size_t>(c)];
+      for (std::size_t i = 0; i < rows.size(); ++i)
+        r(rows[i], c) = block.responsibilities[static_cast<std::size_t>(c)](static_cast<Index>(i));
+    }
+    *log_norm = block.log_norm;
+    return r;
+  }
+
+  /// True if the screen was used and agrees with the other kernels; what it dropped is below e^-64.
+  static testing::AssertionResult agrees(const Mixture<Covariance>& mixture, const Matrix& x, double tolerance) {
+    const LogProb<Covariance> log_prob(mixture);
+    Vector log_norm;
+    const Matrix r = screen(log_prob, Data(x), &log_norm);
+    if (r.size() == 0) return testing::AssertionFailure() << "given up";
+    BlockBuffers<Covariance> block;
+    log_prob.expect(Data(x), 0, x.rows(), block);
+    for (Index i = 0; i < x.rows(); ++i)
+      for (Index c = 0; c < k; ++c) {
+        const double off = std::abs(r(i, c) - block.responsibilities()(i, c));
+        if (!(off <= (r(i, c) > 0 ? tolerance : std::exp(-64.0))))
+          return testing::AssertionFailure() << "row " << i << ", component " << c << " off by " << off;
+      }
+    const double off = ((log_norm - block.log_norm).array() / (1 + block.log_norm.array().abs())).abs().maxCoeff();
+    if (!(off <= tolerance)) return testing::AssertionFailure() << "log-densities off by " << off;
+    return testing::AssertionSuccess();
+  }
+};
+TYPED_TEST_SUITE(Screened, AllTypes, TypeNames);
+
+TYPED_TEST(Screened, agrees_where_components_lie_apart) {
+  for (const double separation : {8.0, 30.0, 1e3}) {
+    const auto mixture = this->mixture_of(separation);
+    const Matrix x = rows_near(mixture, 700, 2);
+    // Where all share a covariance, one product is all that the log-densities are.
+    EXPECT_EQ(bool(this->agrees(mixture, x, 1e-10)), !TypeParam::shared) << separation;
+  }
+}
+
+TYPED_TEST(Screened, agrees_where_covariances_are_ill_conditioned) {
+  if (TypeParam::shared) GTEST_SKIP() << "not screened";
+  const auto mixture = this->mixture_of(100, 1e6);
+  EXPECT_TRUE(this->agrees(mixture, rows_near(mixture, 400, 3), 1e-9));
+}
+
+TYPED_TEST(Screened, gives_up_where_components_overlap) {
+  const auto mixture = this->mixture_of(0.01);
+  EXPECT_FALSE(this->agrees(mixture, rows_near(mixture, 300, 4), 1));
+}
+
+TYPED_TEST(Screened, gives_up_half_way_and_on_rows_that_no_float_holds) {
+  auto mixture = this->mixture_of(30);
+  // At the mean of all components nothing can be dropped of components this wide.
+  Matrix x = rows_near(mixture, 1500, 5);
+  for (Index m = 0; m < mixture.covariances.rows(); ++m)
+    TypeParam::rescale(mixture.covariances.row(m).data(),
+                       RowVector::Constant(TestFixture::d, TestFixture::d > 8 ? 16 : 4));
+  mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, mixture.means, mixture.covariances);
+  x.bottomRows(1100).rowwise() = RowVector(mixture.means.colwise().mean());
+  Vector log_norm;
+  const LogProb<TypeParam> log_prob(mixture);
+  const Index d = this->d;
+  EXPECT_EQ(this->screen(log_prob, Data(x.data(), 400, d, d), &log_norm).size() > 0, !TypeParam::shared);
+  EXPECT_EQ(this->screen(log_prob, Data(x), &log_norm).size(), 0);
+  const auto expected = reference::accumulate(mixture, x, {});
+  EXPECT_TRUE(close(accumulate(mixture, Data(x)), expected, 1e-10L, 10));
+  x(3, 1) = 1e20;
+  EXPECT_EQ(this->screen(log_prob, Data(x.data(), 400, d, d), &log_norm).size(), 0);
+}
+
+TYPED_TEST(Screened, a_pass_equals_the_reference_at_any_number_of_threads) {
+  const auto mixture = this->mixture_of(10);
+  Matrix x = rows_near(mixture, 3000, 6);
+  x.row(17).array() += 1e5;  // far out, whole to some component
+  auto weights = uniforms(3000, 0, 2, 7);
+  weights[5] = 0;
+  for (const double unit : {1e-300, 1.0, 1e20}) {
+    auto scaled = weights;
+    for (double& w : scaled) w *= unit;
+    Data data(x);
+    data.set_weights(scaled.data());
+    const auto one = accumulate(mixture, data, 1);
+    auto s = one;
+    s.scale(1 / unit);
+    EXPECT_TRUE(close(s, reference::accumulate(mixture, x, weights), 1e-10L, 1e5L)) << unit;
+    for (const int n_threads : {2, 3, 8}) {
+      const auto other = accumulate(mixture, data, n_threads);
+      EXPECT_TRUE(other.counts == one.counts && other.means == one.means && other.covariances == one.covariances &&
+                  other.log_likelihood == one.log_likelihood);
+    }
+  }
+}
+
+TYPED_TEST(Screened, a_component_without_weight_takes_nothing) {
+  auto mixture = this->mixture_of(20);
+  mixture.weights(3) = 0;
+  const Matrix x = rows_near(mixture, 600, 8);
+  const auto s = accumulate(mixture, Data(x));
+  EXPECT_EQ(s.counts(3), 0);
+  EXPECT_TRUE(s.means.row(3) == mixture.means.row(3));
+  EXPECT_NEAR(s.counts.sum(), 600, 1e-9);
+  EXPECT_TRUE(s.finite());
+}
+
+TYPED_TEST(Screened, bad_numbers_are_refused) {
+  const auto mixture = this->mixture_of(20);
+  Matrix x = rows_near(mixture, 500, 9);
+  x(100, 2) = std::nan("");
+  EXPECT_THROW(accumulate(mixture, Data(x)), std::invalid_argument);
+  x(100, 2) = HUGE_VAL;
+  EXPECT_THROW(accumulate(mixture, Data(x)), gaussmix::DegenerateData);
+}
+
+}  // namespace
