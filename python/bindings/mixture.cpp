@@ -28,6 +28,7 @@ Mixture<Covariance> restore(const DoubleArray& weights, const DoubleArray& means
   mixture.weights = to_vector(weights);
   mixture.means = to_matrix(means, means.shape(0));
   require(mixture.weights.size() == mixture.n_components(), "weights must be one for each component");
+  require(mixture.means.allFinite(), "means must be finite");
   for (const auto& [target, source, message] :
        {std::tuple{&mixture.precisions_cholesky, &factors, "precisions_cholesky must have the shape of its type"},
         std::tuple{&mixture.covariances, &covariances, "covariances must have the shape of their type"}}) {
@@ -42,7 +43,8 @@ py::dict to_dict(const FitResult<Covariance>& result) {
   static constexpr const char* causes[] = {"floored", "reseeded", "abandoned", "failed"};
   py::list events;
   for (const Event& e : result.events)
-    events.append(py::make_tuple(causes[static_cast<int>(e.cause)], e.component, e.restart, e.iteration));
+    events.append(py::make_tuple(causes[static_cast<int>(e.cause)], e.component, e.restart, e.iteration,
+                                 e.restart == result.restart));
   py::dict out;
   out["weights"] = to_array(result.mixture.weights);
   out["means"] = to_array(result.mixture.means);

@@ -25,7 +25,7 @@ class FitResult(TypedDict):
     stopped: bool
     lower_bound: float
     lower_bounds: list[float]
-    events: list[tuple[str, int, int, int]]
+    events: list[tuple[str, int, int, int, bool]]
     raised: BaseException | None
 
 class Data:

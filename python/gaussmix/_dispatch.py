@@ -18,7 +18,7 @@ from gaussmix import _cpu
 if TYPE_CHECKING:
     from gaussmix import _core as core
 
-__all__ = ["core", "covariance_shape", "covariances", "full_model", "isa", "model", "show_config", "threads"]
+__all__ = ["FITTED", "core", "covariance_shape", "covariances", "full_model", "isa", "model", "show_config", "threads"]
 
 
 def _choose_isa() -> str:
@@ -71,13 +71,13 @@ def covariance_shape(covariance_type: str, n_components: int, n_features: int) -
     return {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[covariance_type]
 
 
-_FITTED = ("weights_", "means_", "precisions_cholesky_")
+FITTED = ("weights_", "means_", "precisions_cholesky_")
 _models: weakref.WeakKeyDictionary[Any, tuple[str, list[NDArray[Any]], core.Mixture]] = weakref.WeakKeyDictionary()
 
 
 def model(estimator: Any) -> core.Mixture:
     """Return the compiled model of an estimator's fitted arrays, made anew whenever these have changed."""
-    arrays = [np.asarray(getattr(estimator, name)) for name in _FITTED]
+    arrays = [np.asarray(getattr(estimator, name)) for name in FITTED]
     known = _models.get(estimator)
     if (
         known is not None
@@ -102,5 +102,5 @@ def covariances(estimator: Any) -> NDArray[Any]:
 
 def full_model(estimator: Any) -> core.Mixture:
     """Return the compiled model of an estimator with its covariances, which a fit can go on from."""
-    weights, means, factors = (np.asarray(getattr(estimator, name)) for name in _FITTED)
+    weights, means, factors = (np.asarray(getattr(estimator, name)) for name in FITTED)
     return core.mixtures[estimator.covariance_type](weights, means, covariances(estimator), factors)

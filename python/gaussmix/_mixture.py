@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as Peer
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix._dispatch import core, covariance_shape, covariances, full_model, model, threads
+from gaussmix._dispatch import FITTED, core, covariance_shape, covariances, full_model, model, threads
 from gaussmix._progress import CallbackSupportMixin, Reporter, warn, with_callbacks
 from gaussmix._validation import (
     Rows,
@@ -40,13 +41,16 @@ class FitEvent(NamedTuple):
     component : int
         Index of the component; -1 for a whole restart.
     restart, iteration : int
-        When it happened first, both counted as in the verbose output.
+        When it happened first: the restart counts from 0, the iteration from 1; 0 is the start itself.
+    kept : bool
+        Whether that restart is the one whose model was kept.
     """
 
     cause: str
     component: int
     restart: int
     iteration: int
+    kept: bool
 
 
 _REMEDIES = {
@@ -56,7 +60,6 @@ _REMEDIES = {
     "or try other init_params.",
     "abandoned": "lost all rows and were left with a weight of about 0, where they were. Decrease n_components, or "
     "start them elsewhere.",
-    "failed": "",
 }
 
 
@@ -66,6 +69,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     The density is :math:`p(x) = \sum_k \pi_k\, N(x \mid \mu_k, \Sigma_k)`. Parameters, attributes and methods are those
     of :class:`sklearn.mixture.GaussianMixture`, and from the same start so are the numbers. On top of that rows may
     have weights, `n_threads` bounds the threads, and components that collapse are repaired instead of ending the fit.
+    EM is that of Dempster, Laird and Rubin [1]_.
 
     Parameters
     ----------
@@ -81,10 +85,12 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     max_iter : int, default=100
         EM iterations at most; 0 keeps the start.
     n_init : int, default=1
-        Restarts, of which the one with the best final `lower_bound_` is kept.
+        Restarts, of which the one with the best final `lower_bound_` is kept. One in which a singular covariance had
+        to be floored (see `events_`) counts as worse than any other: its likelihood is that of a spike.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
-        How a start is made: by k-means; with means at rows drawn by k-means++ or at random, and weights and
-        covariances of the rows nearest to them; or by random responsibilities.
+        How a start is made: by k-means [2]_; with means at rows drawn by k-means++ or at random, and weights and
+        covariances of the rows nearest to them; or by random responsibilities. Where a fit is small, each restart
+        draws four starts and goes on from the one that is best after five iterations [3]_.
     weights_init : array-like of shape (n_components,), default=None
         Weights of the start.
     means_init : array-like of shape (n_components, n_features), default=None
@@ -138,7 +144,10 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     References
     ----------
-    Dempster, Laird, Rubin (1977), "Maximum likelihood from incomplete data via the EM algorithm".
+    .. [1] Dempster, Laird, Rubin (1977), "Maximum likelihood from incomplete data via the EM algorithm".
+    .. [2] Arthur, Vassilvitskii (2007), "k-means++: the advantages of careful seeding".
+    .. [3] Biernacki, Celeux, Govaert (2003), "Choosing starting values for the EM algorithm for getting the highest
+       likelihood in multivariate Gaussian mixture models".
 
     Examples
     --------
@@ -217,7 +226,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         y : Ignored
             Not used.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; a weight of 2 is a row twice, of 0 a row left out.
+            Weights of the rows, by keyword; a weight of 2 is a row twice, of 0 a row left out. X must be finite in all
+            rows.
 
         Returns
         -------
@@ -230,6 +240,13 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             If X, the weights or a parameter is not valid, or the data have no spread and `reg_covar` is 0.
         KeyboardInterrupt
             On Ctrl-C, after the best model so far has been set.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the best restart did not converge, or a component of it had to be repaired.
+        UserWarning
+            If the weights sum to less than `n_components`.
         """
         self._fit(X, sample_weight)
         return self
@@ -272,6 +289,13 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         -------
         labels : ndarray of shape (n_samples,)
             Labels 0 ... n_components - 1.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no model yet.
+        ValueError
+            If X has another number of features, or fitted attributes that were set by hand do not fit together.
         """
         return self._labels(self._rows(X))
 
@@ -287,6 +311,11 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         -------
         responsibilities : ndarray of shape (n_samples, n_components)
             Rows sum to 1.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
         """
         rows = self._rows(X)
         return model(self).responsibilities(rows.data(), self._single(rows), threads(self.n_threads))
@@ -302,7 +331,13 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         log_prob : ndarray of shape (n_samples,)
-            log p(x), in nats.
+            log p(x), in nats. It is finite: distances beyond 1e150 standard deviations count as 1e150, and in float32
+            the lowest number stands for what is below it.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
         """
         rows = self._rows(X)
         return model(self).log_densities(rows.data(), self._single(rows), threads(self.n_threads))
@@ -317,12 +352,17 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         y : Ignored
             Not used.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Weights of the rows, by keyword.
 
         Returns
         -------
         log_likelihood : float
             In nats a row.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`; also if the weights are not valid.
         """
         return self._score(X, sample_weight)[0]
 
@@ -357,10 +397,18 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         seed = _draw_seed(self.random_state if random_state is None else random_state)
         kind = core.mixtures[self.covariance_type]
-        parameters = np.asarray(self.weights_), np.asarray(self.means_), covariances(self)
-        return kind.sample(*parameters, int(n_samples), seed, threads(self.n_threads))
+        weights, means = np.asarray(self.weights_), np.asarray(self.means_)
+        size = int(n_samples), seed, threads(self.n_threads)
+        try:
+            return kind.sample(weights, means, covariances(self), *size)
+        except ValueError:
+            if means.dtype != np.float32:
+                raise
+            # Rounded to float32, a covariance of nearly lower rank is not definite any more; its factor still is one.
+            of_factors = kind.covariances(np.asarray(self.precisions_cholesky_), *means.shape)
+            return kind.sample(weights, means, of_factors, *size)
 
-    def aic(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
+    def aic(self, X: Any, *, sample_weight: ArrayLike | None = None) -> float:
         """Return the Akaike information criterion, -2 log L + 2 p; the lower the better.
 
         Parameters
@@ -373,12 +421,17 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         aic : float
-            Akaike (1974).
+            Akaike (1974), "A new look at the statistical model identification".
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `score`.
         """
         score, total = self._score(X, sample_weight)
         return core.aic(score, self._n_parameters(), total)
 
-    def bic(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
+    def bic(self, X: Any, *, sample_weight: ArrayLike | None = None) -> float:
         """Return the Bayesian information criterion, -2 log L + p log n; the lower the better.
 
         Parameters
@@ -391,12 +444,17 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         bic : float
-            Schwarz (1978).
+            Schwarz (1978), "Estimating the dimension of a model".
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `score`.
         """
         score, total = self._score(X, sample_weight)
         return core.bic(score, self._n_parameters(), total)
 
-    def icl(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
+    def icl(self, X: Any, *, sample_weight: ArrayLike | None = None) -> float:
         """Return the integrated completed likelihood, BIC - 2 sum(w log max_k r_nk); the lower the better.
 
         It is BIC with a penalty for assignments that are not certain, and so prefers separated clusters.
@@ -411,7 +469,13 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         icl : float
-            Biernacki, Celeux, Govaert (2000).
+            Biernacki, Celeux, Govaert (2000), "Assessing a mixture model for clustering with the integrated completed
+            likelihood".
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `score`.
         """
         rows = self._rows(X)
         weights = check_weights_of_rows(sample_weight, rows)
@@ -466,7 +530,10 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             check_matrices(covariances, covariance_type, k, d, kind="covariance"),
         ]
         dtype = np.result_type(*parts)
-        w, m, c, u = core.mixtures[covariance_type].from_covariances(*parts)
+        try:
+            w, m, c, u = core.mixtures[covariance_type].from_covariances(*parts)
+        except ValueError as error:
+            raise ValueError(f"'{covariance_type} covariance' should be positive-definite") from error
         estimator.n_features_in_ = d
         estimator._set_parameters(w, m, c, u, dtype)
         estimator.converged_ = False
@@ -477,11 +544,27 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         return estimator
 
     def to_sklearn(self) -> Any:
-        """Return a fitted :class:`sklearn.mixture.GaussianMixture` with the same parameters and attributes."""
-        from sklearn.mixture import GaussianMixture as Peer
+        """Return scikit-learn's estimator with the same parameters and fitted attributes.
 
+        It needs no gaussmix where it is unpickled.
+
+        Returns
+        -------
+        estimator : sklearn.mixture.GaussianMixture
+            With copies of the arrays.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no model yet.
+
+        See Also
+        --------
+        from_sklearn : The way back.
+        """
         check_is_fitted(self)
-        params = {name: value for name, value in self.get_params(deep=False).items() if name != "n_threads"}
+        theirs = Peer().get_params(deep=False)
+        params = {name: value for name, value in self.get_params(deep=False).items() if name in theirs}
         return _copy_fitted(self, Peer(**params))
 
     @classmethod
@@ -496,10 +579,26 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         estimator : GaussianMixture
-            With copies of the arrays.
+            With copies of the arrays. `lower_bound_` is what scikit-learn says: the likelihood before the last M-step.
+
+        Raises
+        ------
+        TypeError
+            If it is not a :class:`sklearn.mixture.GaussianMixture`.
+        NotFittedError
+            If it is not fitted.
+
+        See Also
+        --------
+        to_sklearn : The way back.
         """
+        if not isinstance(estimator, Peer):
+            raise TypeError(f"estimator should be a sklearn.mixture.GaussianMixture, but got {estimator!r}.")
         check_is_fitted(estimator)
-        fitted: Self = _copy_fitted(estimator, cls(**estimator.get_params(deep=False)))
+        ours = cls().get_params(deep=False)
+        params = {name: value for name, value in estimator.get_params(deep=False).items() if name in ours}
+        fitted: Self = _copy_fitted(estimator, cls(**params))
+        fitted.events_ = []
         return fitted
 
     def _fit(self, X: Any, sample_weight: ArrayLike | None) -> Rows:
@@ -559,10 +658,10 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     def _previous(self, d: int) -> tuple[core.Mixture | None, float]:
         """Return the model that a warm start goes on from, and its last bound."""
-        if not (self.warm_start and hasattr(self, "means_")):
+        if not (self.warm_start and all(hasattr(self, name) for name in FITTED)):
             return None, -np.inf
         shape = covariance_shape(self.covariance_type, self.n_components, d)
-        if self.means_.shape != (self.n_components, d) or self.precisions_cholesky_.shape != shape:
+        if np.shape(self.means_) != (self.n_components, d) or np.shape(self.precisions_cholesky_) != shape:
             raise ValueError(
                 "warm_start goes on from the last fit, but n_components, covariance_type or the number of features of "
                 "X has changed; set warm_start=False or use a new estimator."
@@ -589,17 +688,18 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.precisions_ = precisions.reshape(shape).astype(dtype, copy=False)
 
     def _warn(self, stopped: bool) -> None:
-        """Warn of what was repaired, once a cause, and of a fit that did not converge."""
+        """Warn of what was repaired in the model that was kept, once a cause, and of what did not converge."""
         for cause, remedy in _REMEDIES.items():
-            found = [event for event in self.events_ if event.cause == cause]
-            if not found:
-                continue
-            components = sorted({event.component for event in found})
-            if cause == "failed":
-                message = f"{len(found)} of {self.n_init} restarts ended without a model; the others were used."
-            else:
-                message = f"Components {components} {remedy}"
-            warn(f"{message} Details are in `events_`.", ConvergenceWarning)
+            components = sorted({event.component for event in self.events_ if event.cause == cause and event.kept})
+            if components:
+                warn(f"Components {components} {remedy} Details are in `events_`.", ConvergenceWarning)
+        failed = sum(event.cause == "failed" for event in self.events_)
+        if failed:
+            warn(
+                f"{failed} of {self.n_init} restarts ended without a model; the others were used. Details are in "
+                "`events_`.",
+                ConvergenceWarning,
+            )
         if not self.converged_ and self.max_iter > 0 and not stopped:
             warn(
                 "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
@@ -641,7 +741,7 @@ def _draw_seed(random_state: int | np.random.RandomState | None) -> int:
 def _copy_fitted(source: Any, target: Any) -> Any:
     """Copy the fitted attributes that both classes have."""
     names = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "converged_", "n_iter_"]
-    names += ["lower_bound_", "lower_bounds_", "events_", "n_features_in_", "feature_names_in_"]
+    names += ["lower_bound_", "lower_bounds_", "n_features_in_", "feature_names_in_"]
     for name in names:
         if hasattr(source, name):
             value = getattr(source, name)

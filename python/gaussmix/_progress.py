@@ -102,7 +102,7 @@ class Reporter:
             else:
                 print(f"  Iteration {iteration}\t time lapse {now - self._lapse:.5f}s\t ll change {change:.5f}")
             self._lapse = now
-        elif stage == "end":
+        elif stage == "end" and self._estimator.max_iter > 0:
             how = "converged" if converged else "did not converge"
             if self.verbose == 1:
                 print(f"Initialization {how}.")

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse
+import sklearn.mixture
 from sklearn.exceptions import NotFittedError
 
 from gaussmix import GaussianMixture
@@ -59,10 +60,17 @@ def test_not_fitted(method):
         getattr(GaussianMixture(), method)(GOOD)
 
 
-@pytest.mark.parametrize("call", [lambda m: m.sample(), lambda m: m.to_sklearn(), GaussianMixture.from_sklearn])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: GaussianMixture().sample(),
+        lambda: GaussianMixture().to_sklearn(),
+        lambda: GaussianMixture.from_sklearn(sklearn.mixture.GaussianMixture()),
+    ],
+)
 def test_not_fitted_without_rows(call):
     with pytest.raises(NotFittedError, match="is not fitted yet"):
-        call(GaussianMixture())
+        call()
 
 
 @pytest.mark.parametrize(("n", "k", "fragment"), [(1, 1, "minimum of 2"), (4, 5, "n_samples >= n_components")])

@@ -111,6 +111,13 @@ def test_verbose_prints_scikit_learns_lines(blobs, capsys, verbose, verbose_inte
     assert bool(printed[0]) == bool(verbose)
 
 
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_verbose_of_a_start_alone(blobs, capsys, verbose):
+    for kind in (GaussianMixture, Peer):
+        kind(3, max_iter=0, verbose=verbose, random_state=0).fit(blobs)
+        assert capsys.readouterr().out == "Initialization 0\n"
+
+
 def test_warm_start_walks_scikit_learns_trajectory(blobs, covariance_type):
     params = explicit_start(blobs, 3, covariance_type) | {"warm_start": True, "max_iter": 3, "tol": 1e-4}
     ours, theirs = GaussianMixture(**params), Peer(**params)

@@ -101,6 +101,38 @@ def test_rows_of_lower_rank_are_fitted_by_types_that_do_not_mind(kind):
     assert model.events_ == []
 
 
+@pytest.mark.filterwarnings("ignore:.*singular covariance", "ignore:.*did not converge", "ignore:.*lost all rows")
+@pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random", "random_from_data"])
+@pytest.mark.parametrize("kind", ["diag", "spherical"])
+def test_a_collapse_is_repaired_though_the_rows_have_lower_rank(kind, init_params):
+    rng = np.random.default_rng(0)
+    repeated = np.concatenate([rng.normal(size=(50, 2)), np.full((15, 2), 4.0)])
+    for X in (np.column_stack([repeated, repeated[:, 0]]), rng.normal(size=(10, 30))):
+        for seed in range(3):
+            model = GaussianMixture(
+                5, covariance_type=kind, reg_covar=0, init_params=init_params, random_state=seed
+            ).fit(X)
+            assert np.isfinite(model.score(X))
+            assert (model.covariances_ > 0).all()
+
+
+def test_warnings_are_of_the_model_that_was_kept():
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(200, 2)), np.repeat([[3.0, 3.0]], 20, axis=0)])
+    seen = 0
+    for seed in range(8):
+        model = GaussianMixture(5, reg_covar=0, n_init=4, random_state=seed, init_params="random_from_data")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(X)
+        kept = {event.component for event in model.events_ if event.kept and event.cause == "floored"}
+        told = [str(w.message) for w in caught if "singular covariance" in str(w.message)]
+        assert [message.split("]")[0] for message in told] == ([f"Components {sorted(kept)}"[:-1]] if kept else [])
+        assert len({event.restart for event in model.events_ if event.kept}) <= 1
+        seen += any(event.cause == "floored" and not event.kept for event in model.events_)
+    assert seen > 0
+
+
 def collapsing():
     """Return rows and a start whose second component will hold one row thrice, where scikit-learn raises."""
     X = np.concatenate([NORMAL[:, :2], np.full((3, 2), 50.0)])

@@ -76,6 +76,7 @@ struct FitResult {
   double lower_bound = -std::numeric_limits<double>::infinity();  ///< mean log-likelihood of `mixture`
   std::vector<double> lower_bounds;                               ///< before each M-step
   std::vector<Event> events;                                      ///< of all restarts
+  int restart = 0;                                                ///< the one that is returned
   int n_iter() const { return static_cast<int>(lower_bounds.size()); }
 };
 
@@ -86,14 +87,30 @@ inline const char* const singular_message =
     "caused by singleton or collapsed samples). Try to decrease the number of components, increase reg_covar, or "
     "scale the input data.";
 
-/// Whether the rows span fewer than d dimensions.
-inline bool lower_rank(const Data& data, int n_threads) {
+/// Whether fewer than k rows of positive weight are distinct.
+inline bool fewer_distinct_rows(const Data& data, Index k) {
+  Matrix distinct(k, data.cols());
+  RowVector x(data.cols());
+  Index found = 0;
+  for (Index i = 0; i < data.rows() && found < k; ++i) {
+    if (!(data.weight(i) > 0)) continue;
+    data.load_row(i, x);
+    Index same = 0;
+    while (same < found && distinct.row(same) != x) ++same;
+    if (same == found) distinct.row(found++) = x;
+  }
+  return found < k;
+}
+
+/// Whether the rows all together are singular for this type of covariance.
+template <class Covariance>
+bool lower_rank(const Data& data, int n_threads) {
   const KMeans one(data, 1, n_threads, {});
   const Frame frame{one.spread().mean, RowVector::Constant(data.cols(), one.spread().unit)};
   const auto total =
-      statistics_of_labels<Full>(data, one.spread().mean, one.partition().labels.data(), frame, n_threads);
+      statistics_of_labels<Covariance>(data, one.spread().mean, one.partition().labels.data(), frame, n_threads);
   RowVector u(total.covariances.cols());
-  return !factor_resolved<Full>(total.covariances.row(0).data(), total.means.row(0), 0, u.data());
+  return !factor_resolved<Covariance>(total.covariances.row(0).data(), total.means.row(0), 0, u.data());
 }
 
 template <class Covariance>
@@ -217,13 +234,14 @@ class Run {
     return score(LogProb<Covariance>(mixture), data_, options_.n_threads);
   }
 
-  /// M-step with all repairs, which are noted; true if a component was moved. Data without full rank are refused where
-  /// there is no regularisation. `previous` is the model of the E-step; none before the first.
+  /// M-step with all repairs, which are noted; true if a component was moved. Data that are singular as a whole, or have
+  /// fewer distinct rows than components, are refused where there is no regularisation. `previous` is the model of the E-step; none before the first.
   std::pair<Mixture<Covariance>, bool> maximize_repaired(const Statistics<Covariance>& statistics,
                                                          const Mixture<Covariance>* previous) {
     Repairs repairs{floored_, {}};
     auto mixture = maximize(statistics, options_.reg_covar, &repairs);
-    if (repairs.floored.size() > floored_.size() && options_.reg_covar == 0 && lower_rank(data_, options_.n_threads))
+    if (repairs.floored.size() > floored_.size() && options_.reg_covar == 0 &&
+        (fewer_distinct_rows(data_, k_) || lower_rank<Covariance>(data_, options_.n_threads)))
       throw DegenerateData(singular_message);
     for (const Index m : repairs.floored) note(Event::Cause::floored, m);
     floored_ = repairs.floored;
@@ -335,6 +353,7 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
       const auto rank = run.ranked(result.lower_bound);
       if (best && !(rank > best_rank)) continue;
       best = std::move(result);
+      best->restart = restart;
       best_rank = rank;
     } catch (const Stopped&) {
       stopped = true;

@@ -171,10 +171,10 @@ class KMeans {
       lanes_.for_blocks(lane, [&](Index first, Index n) {
         x.resize(n, d);
         data_.load(first, x);
-        x = x.rowwise() - reference;
         for (Index i = 0; i < n; ++i)
           if (data_.weight(first + i) > 0) {
-            require(!x.row(i).hasNaN(), "the data must not contain NaN");
+            require(x.row(i).allFinite(), "the data must not contain NaN or infinity");
+            x.row(i) -= reference;
             largest(lane) = std::max(largest(lane), x.row(i).cwiseAbs().maxCoeff());
           }
       });

@@ -88,6 +88,7 @@ class LogProb {
  public:
   explicit LogProb(const Mixture<Covariance>& mixture) : means_(mixture.means), factors_(mixture.precisions_cholesky) {
     const Index k = mixture.n_components(), d = mixture.n_features();
+    require(means_.allFinite(), "means must be finite");
     // The model's mean, whatever the weights sum to (rounded to float, they do not sum to 1).
     frame_.origin = mixture.weights.transpose() / mixture.weights.sum() * mixture.means;
     frame_.scale = RowVector::Ones(d);

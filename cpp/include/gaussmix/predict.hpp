@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -32,49 +33,45 @@ Index for_expected_blocks(const LogProb<Covariance>& log_prob, const Data& data,
 /// log p(x_n) in nats, into n numbers. \throws std::invalid_argument if the numbers of features differ
 template <class Covariance, class Scalar>
 void log_densities(const LogProb<Covariance>& log_prob, const Data& data, Scalar* out, int n_threads = 1) {
-  detail::for_expected_blocks(log_prob, data, n_threads,
-                              [&](Index, Index first, const BlockBuffers<Covariance>& block) {
-                                for (Index i = 0; i < block.log_norm.size(); ++i)
-                                  out[first + i] = static_cast<Scalar>(block.log_norm(i));
-                              });
+  detail::for_expected_blocks(log_prob, data, n_threads, [&](Index, Index first, const auto& block) {
+    // As float, a row far out would have a density of 0.
+    constexpr double least = std::numeric_limits<Scalar>::lowest();
+    for (Index i = 0; i < block.rows(); ++i) out[first + i] = static_cast<Scalar>(std::max(block.log_norm(i), least));
+  });
 }
 
 /// r_nk = P(component k | x_n), into n x K numbers, row-major. Errors as `log_densities`.
 template <class Covariance, class Scalar>
 void responsibilities(const LogProb<Covariance>& log_prob, const Data& data, Scalar* out, int n_threads = 1) {
   const Index k = log_prob.n_components();
-  detail::for_expected_blocks(log_prob, data, n_threads,
-                              [&](Index, Index first, const BlockBuffers<Covariance>& block) {
-                                for (Index i = 0; i < block.rows(); ++i)
-                                  for (Index c = 0; c < k; ++c)
-                                    out[(first + i) * k + c] = static_cast<Scalar>(block.table(i, c));
-                              });
+  detail::for_expected_blocks(log_prob, data, n_threads, [&](Index, Index first, const auto& block) {
+    for (Index i = 0; i < block.rows(); ++i)
+      for (Index c = 0; c < k; ++c) out[(first + i) * k + c] = static_cast<Scalar>(block.table(i, c));
+  });
 }
 
 /// The component of the largest responsibility, the first of equals, into n labels. Responsibilities are compared as
 /// `Scalar`, so that labels are the argmax of what `responsibilities` gives in that type. Errors as `log_densities`.
 template <class Scalar, class Covariance>
 void labels(const LogProb<Covariance>& log_prob, const Data& data, std::int64_t* out, int n_threads = 1) {
-  detail::for_expected_blocks(
-      log_prob, data, n_threads, [&](Index, Index first, const BlockBuffers<Covariance>& block) {
-        for (Index i = 0; i < block.rows(); ++i) {
-          Index best = 0;
-          for (Index c = 1; c < block.table.cols(); ++c)
-            if (static_cast<Scalar>(block.table(i, c)) > static_cast<Scalar>(block.table(i, best))) best = c;
-          out[first + i] = best;
-        }
-      });
+  detail::for_expected_blocks(log_prob, data, n_threads, [&](Index, Index first, const auto& block) {
+    for (Index i = 0; i < block.rows(); ++i) {
+      Index best = 0;
+      for (Index c = 1; c < block.table.cols(); ++c)
+        if (static_cast<Scalar>(block.table(i, c)) > static_cast<Scalar>(block.table(i, best))) best = c;
+      out[first + i] = best;
+    }
+  });
 }
 
 /// The mean log-likelihood sum_n w_n log p(x_n) / sum_n w_n, in nats. Errors as `log_densities`.
 template <class Covariance>
 double score(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
   Matrix sums = Matrix::Zero(64, 2);
-  const Index lanes = detail::for_expected_blocks(log_prob, data, n_threads,
-                                                  [&](Index lane, Index, const BlockBuffers<Covariance>& block) {
-                                                    sums(lane, 0) += block.weights.dot(block.log_norm);
-                                                    sums(lane, 1) += block.weights.sum();
-                                                  });
+  const Index lanes = detail::for_expected_blocks(log_prob, data, n_threads, [&](Index lane, Index, const auto& block) {
+    sums(lane, 0) += block.weights.dot(block.log_norm);
+    sums(lane, 1) += block.weights.sum();
+  });
   const RowVector total = sums.topRows(lanes).colwise().sum();
   return total(0) / total(1);
 }
@@ -84,11 +81,10 @@ double score(const LogProb<Covariance>& log_prob, const Data& data, int n_thread
 template <class Covariance>
 double classification_log_likelihood(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
   Matrix sums = Matrix::Zero(64, 2);
-  const Index lanes = detail::for_expected_blocks(
-      log_prob, data, n_threads, [&](Index lane, Index, const BlockBuffers<Covariance>& block) {
-        sums(lane, 0) += block.weights.dot(block.responsibilities().rowwise().maxCoeff().array().log().matrix());
-        sums(lane, 1) += block.weights.sum();
-      });
+  const Index lanes = detail::for_expected_blocks(log_prob, data, n_threads, [&](Index lane, Index, const auto& block) {
+    sums(lane, 0) += block.weights.dot(block.responsibilities().rowwise().maxCoeff().array().log().matrix());
+    sums(lane, 1) += block.weights.sum();
+  });
   const RowVector total = sums.topRows(lanes).colwise().sum();
   return total(0) / total(1);
 }
@@ -102,13 +98,12 @@ std::vector<Index> worst_rows(const LogProb<Covariance>& log_prob, const Data& d
     std::sort(ranked.begin(), ranked.end());
     if (ranked.size() > count) ranked.resize(count);
   };
-  detail::for_expected_blocks(log_prob, data, n_threads,
-                              [&](Index lane, Index first, const BlockBuffers<Covariance>& block) {
-                                auto& mine = lowest[static_cast<std::size_t>(lane)];
-                                for (Index i = 0; i < block.log_norm.size(); ++i)
-                                  if (block.weights(i) > 0) mine.emplace_back(block.log_norm(i), first + i);
-                                keep(mine);
-                              });
+  detail::for_expected_blocks(log_prob, data, n_threads, [&](Index lane, Index first, const auto& block) {
+    auto& mine = lowest[static_cast<std::size_t>(lane)];
+    for (Index i = 0; i < block.log_norm.size(); ++i)
+      if (block.weights(i) > 0) mine.emplace_back(block.log_norm(i), first + i);
+    keep(mine);
+  });
   for (std::size_t lane = 1; lane < lowest.size(); ++lane)
     lowest[0].insert(lowest[0].end(), lowest[lane].begin(), lowest[lane].end());
   keep(lowest[0]);

@@ -30,6 +30,9 @@ struct Sample {
 template <class Covariance>
 Sample sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, int n_threads = 1) {
   require(n >= 1, "at least one row must be drawn");
+  require(mixture.means.allFinite(), "means must be finite");
+  require(mixture.weights.allFinite() && mixture.weights.sum() > 0 && mixture.weights.minCoeff() >= 0,
+          "weights must be finite, not negative and not all zero");
   const Index k = mixture.n_components(), d = mixture.n_features();
   constexpr Index block = 4096;
   // First of all: more rows than there is memory for are refused before any work.
