@@ -14,6 +14,7 @@
 
 #include "gaussmix/data.hpp"
 #include "gaussmix/mixture.hpp"
+#include "gaussmix/normalize.hpp"
 #include "gaussmix/panels.hpp"
 
 namespace gaussmix {
@@ -23,9 +24,6 @@ inline constexpr double dense_limit = 1e-10;
 
 /// Squared Mahalanobis distances are held below this, so that a row at any distance has a finite log-density.
 inline constexpr double largest_distance = 1e300;
-
-/// Responsibilities below this become 0: numbers near the smallest double slow products down and count for nothing.
-inline constexpr double negligible = 1e-300;
 
 /// Coordinates of a pass: z = (x - origin) * scale, scale a power of two for each feature.
 struct Frame {
@@ -126,7 +124,9 @@ class LogProb {
     data.load_weights(first, block.weights);
     frame_.apply(block.x, block.z);
     weighted_log_prob(block);
-    normalize(block);
+    normalize(rows, block.table, block.log_norm);
+    // The term that all components share, and that the features leave out.
+    if (Covariance::shared && block.dense) block.log_norm -= 0.5 * block.whitened.rowwise().squaredNorm();
   }
 
   /// block.offset = (x - mu_k) * scale: from the row itself, so that it keeps the digits that x has.
@@ -193,24 +193,6 @@ class LogProb {
       block.table.col(k).head(block.rows()) =
           constants_(k) - 0.5 * block.whitened.rowwise().squaredNorm().array().min(largest_distance);
     }
-  }
-
-  /// log-sum-exp over the components, then responsibilities in place.
-  static void normalize(BlockBuffers<Covariance>& block) {
-    auto table = block.table.topRows(block.rows()).array();
-    auto log_norm = block.log_norm.array();
-    log_norm = table.col(0);
-    for (Index k = 1; k < table.cols(); ++k) log_norm = log_norm.max(table.col(k));
-    Eigen::ArrayXd sum = Eigen::ArrayXd::Zero(block.rows());
-    for (Index k = 0; k < table.cols(); ++k) {
-      table.col(k) = ((table.col(k) - log_norm).exp() - negligible).max(0.0);
-      sum += table.col(k);
-    }
-    log_norm += sum.log();
-    sum = sum.inverse();
-    for (Index k = 0; k < table.cols(); ++k) table.col(k) *= sum;
-    block.table.bottomRows(block.table.rows() - block.rows()).setZero();
-    if (Covariance::shared && block.dense) log_norm -= 0.5 * block.whitened.rowwise().squaredNorm().array();
   }
 
   Matrix means_, factors_;  // factors in the frame

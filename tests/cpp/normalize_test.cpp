@@ -1,0 +1,77 @@
+// Log-sum-exp and responsibilities against long double.
+#include "gaussmix/normalize.hpp"
+
+#include "problems.hpp"
+
+namespace {
+
+using namespace problems;
+using gaussmix::Block;
+
+/// Log-densities of n rows, in whole panels whose last rows are NaN.
+Block panels_of(const Block& values) {
+  Block table = Block::Constant(gaussmix::padded<double>(values.rows()), values.cols(), std::nan(""));
+  table.topRows(values.rows()) = values;
+  return table;
+}
+
+TEST(Normalize, exponential_is_right_to_its_last_digits) {
+  constexpr Index rows = gaussmix::panel_rows<double>;
+  for (double x = -700; x <= 0; x += 0.0137) {
+    alignas(64) double values[rows];
+    for (Index i = 0; i < rows; ++i) values[i] = std::min(0.0, x + 1e-3 * static_cast<double>(i));
+    const std::vector<double> arguments(values, values + rows);
+    gaussmix::detail::exp_not_positive(values);
+    for (Index i = 0; i < rows; ++i) {
+      const Real expected = std::exp(Real{arguments[static_cast<std::size_t>(i)]});
+      ASSERT_LE(std::abs(values[i] / expected - 1), 4.5e-16L) << arguments[static_cast<std::size_t>(i)];
+    }
+  }
+}
+
+TEST(Normalize, zero_is_exact_and_what_lies_far_below_is_next_to_nothing) {
+  constexpr Index rows = gaussmix::panel_rows<double>;
+  alignas(64) double values[rows] = {0, -708, -1e5, -1e300, -HUGE_VAL};
+  gaussmix::detail::exp_not_positive(values);
+  EXPECT_EQ(values[0], 1);
+  for (int i = 1; i < 5; ++i) {
+    EXPECT_GT(values[i], 0);
+    EXPECT_LT(values[i], 4e-308);
+  }
+}
+
+TEST(Normalize, equals_the_reference) {
+  for (const Index n : {1, 5, 24, 61})
+    for (const Index k : {1, 2, 9, 40}) {
+      const Block l = 30 * normals(n, k, 1);
+      Block table = panels_of(l);
+      Vector log_norm(n);
+      gaussmix::normalize(n, table, log_norm);
+      for (Index i = 0; i < n; ++i) {
+        Real sum = 0;
+        for (Index c = 0; c < k; ++c) sum += std::exp(Real{l(i, c)});
+        EXPECT_NEAR(log_norm(i), static_cast<double>(std::log(sum)), 1e-13);
+        for (Index c = 0; c < k; ++c)
+          EXPECT_NEAR(table(i, c), static_cast<double>(std::exp(Real{l(i, c)}) / sum), 1e-15);
+      }
+      EXPECT_TRUE((table.bottomRows(table.rows() - n).array() == 0).all());
+    }
+}
+
+TEST(Normalize, any_size_of_log_density) {
+  Block l(4, 3);
+  l << -1e300, -1e300, -1e299, 1e5, -HUGE_VAL, 1e5, -5e299, -5e299, -5e299, 0, -800, -680;
+  Block table = panels_of(l);
+  Vector log_norm(4);
+  gaussmix::normalize(4, table, log_norm);
+  EXPECT_TRUE(table.allFinite());
+  EXPECT_EQ(log_norm(0), -1e299);
+  EXPECT_DOUBLE_EQ(log_norm(1), 1e5 + std::log(2.0));
+  EXPECT_EQ(table(0, 2), 1);
+  EXPECT_EQ(table(1, 1), 0);
+  EXPECT_DOUBLE_EQ(table(2, 1), 1.0 / 3);
+  EXPECT_EQ(table(3, 1), 0);                             // below what is negligible
+  EXPECT_NEAR(table(3, 2) / std::exp(-680.0), 1, 1e-4);  // above
+}
+
+}  // namespace
