@@ -164,7 +164,7 @@ template <class Covariance>
 Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data& data, int n_threads = 1) {
   require(mixture.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Index k = mixture.n_components(), d = mixture.n_features();
-  const LogProb<Covariance> log_prob(mixture);
+  const LogProb<Covariance> log_prob(mixture, n_threads);
   const Screen<Covariance> screen(log_prob);
   const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), k),
                     detail::max_lanes(data.rows(), d, Covariance::features(d) * k));

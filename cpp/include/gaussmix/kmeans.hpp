@@ -253,18 +253,28 @@ class KMeans {
     for (Index c = 0; c < centres.rows(); ++c)
       for (Index t = 0; t < trials; ++t) apart(c, t) = squared_distance(centres.row(c), candidates.row(t));
     const Vector least_apart = apart.rowwise().minCoeff();
+    // Eight candidates side by side, and four features, so that no sum waits for itself.
+    constexpr Index wide = 8, deep = 4;
+    using Candidates = Eigen::Array<double, wide, 1>;
+    const auto filled = [](Index n, Index step) { return (n + step - 1) / step * step; };
+    const Index d = data_.cols();
+    Eigen::ArrayXXd by_feature = Eigen::ArrayXXd::Zero(filled(trials, wide), filled(d, deep));
+    by_feature.topLeftCorner(trials, d) = candidates.array();
     return sum_over_lanes([&](Index lane) {
-      RowVector gain = RowVector::Zero(trials), x(data_.cols());
+      RowVector gain = RowVector::Zero(trials), x = RowVector::Zero(by_feature.cols());
       for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
         if (!(data_.weight(i) > 0)) continue;
-        const Index own = partition_.labels[static_cast<std::size_t>(i)];
-        const double reach = 4 * closest_(i);
-        if (least_apart(own) >= reach) continue;
-        data_.load_row(i, x);
-        for (Index t = 0; t < trials; ++t) {
-          if (apart(own, t) >= reach) continue;
-          const double distance = squared_distance(x, candidates.row(t));
-          if (distance < closest_(i)) gain(t) += data_.weight(i) * (closest_(i) - distance);
+        const double closest = closest_(i);
+        if (least_apart(partition_.labels[static_cast<std::size_t>(i)]) >= 4 * closest) continue;
+        data_.load_row(i, x.head(d));
+        for (Index t = 0; t < trials; t += wide) {
+          Candidates parts[deep] = {Candidates::Zero(), Candidates::Zero(), Candidates::Zero(), Candidates::Zero()};
+          for (Index j = 0; j < x.size(); j += deep)
+            for (Index f = 0; f < deep; ++f)
+              parts[f] += ((by_feature.col(j + f).segment<wide>(t) - x(j + f)) * spread_.unit).square();
+          const Candidates distance = (parts[0] + parts[1]) + (parts[2] + parts[3]);
+          for (Index s = 0; s < std::min(wide, trials - t); ++s)
+            if (distance(s) < closest) gain(t + s) += data_.weight(i) * (closest - distance(s));
         }
       }
       return gain;

@@ -16,6 +16,7 @@
 #include "gaussmix/mixture.hpp"
 #include "gaussmix/normalize.hpp"
 #include "gaussmix/panels.hpp"
+#include "gaussmix/parallel.hpp"
 
 namespace gaussmix {
 
@@ -84,7 +85,8 @@ Index block_rows(Index d, Index k) {
 template <class Covariance>
 class LogProb {
  public:
-  explicit LogProb(const Mixture<Covariance>& mixture) : means_(mixture.means), factors_(mixture.precisions_cholesky) {
+  explicit LogProb(const Mixture<Covariance>& mixture, int n_threads = 1)
+      : means_(mixture.means), factors_(mixture.precisions_cholesky) {
     const Index k = mixture.n_components(), d = mixture.n_features();
     require(means_.allFinite(), "means must be finite");
     // The model's mean, whatever the weights sum to (rounded to float, they do not sum to 1).
@@ -92,7 +94,7 @@ class LogProb {
     frame_.scale = RowVector::Ones(d);
     constants_ = -0.5 * static_cast<double>(d) * std::log(2 * std::acos(-1.0)) + mixture.weights.array().log();
     Matrix precisions(factors_.rows(), factors_.cols());
-    set_scale(precisions);
+    set_scale(precisions, n_threads);
     bool positive = !constants_.hasNaN() && factors_.allFinite();
     for (Index m = 0; m < factors_.rows(); ++m) {
       const double log_det = Covariance::log_det(factors_.row(m).data(), d);
@@ -103,7 +105,7 @@ class LogProb {
       throw NotPositiveDefinite(
           "weights must not be negative, and precision Cholesky factors must be finite with a positive diagonal");
     for (Index m = 0; m < factors_.rows(); ++m) Covariance::rescale_factor(factors_.row(m).data(), frame_.scale);
-    set_coefficients(precisions);
+    set_coefficients(precisions, n_threads);
   }
 
   Index n_components() const { return means_.rows(); }
@@ -139,10 +141,10 @@ class LogProb {
   }
 
  private:
-  void set_scale(Matrix& precisions) {
+  void set_scale(Matrix& precisions, int n_threads) {
     const Index d = n_features();
-    for (Index m = 0; m < factors_.rows(); ++m)
-      Covariance::precision(factors_.row(m).data(), d, precisions.row(m).data());
+    parallel_for(factors_.rows(), worth_threads(factors_, n_threads),
+                 [&](Index m) { Covariance::precision(factors_.row(m).data(), d, precisions.row(m).data()); });
     for (Index j = 0; j < d; ++j) {
       double largest = 0;
       for (Index m = 0; m < precisions.rows(); ++m)
@@ -153,25 +155,24 @@ class LogProb {
     for (Index m = 0; m < precisions.rows(); ++m) Covariance::rescale(precisions.row(m).data(), inverse);
   }
 
-  void set_coefficients(const Matrix& precisions) {
+  void set_coefficients(const Matrix& precisions, int n_threads) {
     const Index k = n_components(), d = n_features();
     theta_ = Coefficients<double>(Covariance::features(d), k);
     precision_norms_ = mean_norms_ = Vector::Zero(k);
-    Block offset(1, d), whitened(1, d);
-    Matrix dense;
-    for (Index c = 0; c < k; ++c) {
+    parallel_for(k, worth_threads(factors_, n_threads), [&](Index c) {
       const Index m = matrix_of<Covariance>(c);
-      if (c == 0 || !Covariance::shared) dense = Covariance::dense(precisions.row(m).data(), d);
+      const Matrix dense = Covariance::dense(precisions.row(m).data(), d);
       // The largest row sum bounds the spectral norm from above.
       precision_norms_(c) = dense.cwiseAbs().rowwise().sum().maxCoeff();
-      offset = ((means_.row(c) - frame_.origin).array() * frame_.scale.array()).matrix();
+      const Block offset = ((means_.row(c) - frame_.origin).array() * frame_.scale.array()).matrix();
+      Block whitened(1, d);
       mean_norms_(c) = offset.norm();
       Covariance::whiten(offset, factors_.row(m).data(), whitened);
       auto theta = theta_.column(c);
       theta(0) = constants_(c) - 0.5 * whitened.squaredNorm();
       theta.segment(1, d) = dense * offset.transpose();
       Covariance::quadratic_coefficients(precisions.row(m).data(), d, theta.tail(theta.size() - 1 - d));
-    }
+    });
   }
 
   void weighted_log_prob(BlockBuffers<Covariance>& block) const {

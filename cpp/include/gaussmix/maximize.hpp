@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "gaussmix/mixture.hpp"
+#include "gaussmix/parallel.hpp"
 #include "gaussmix/statistics.hpp"
 
 namespace gaussmix {
@@ -75,10 +76,12 @@ RowVector pooled_covariance(const Statistics<Covariance>& statistics) {
 /// \param statistics  K components in d dimensions, of positive total count
 /// \param reg_covar   added to the variances, not negative
 /// \param repairs     if given, components are repaired and listed here; else they are an error
+/// \param n_threads   threads at most
 /// \throws NotPositiveDefinite if a covariance is singular, and cannot be or must not be repaired
 /// \throws DegenerateData if variances overflow, or are so small that their inverses do
 template <class Covariance>
-Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double reg_covar, Repairs* repairs = nullptr) {
+Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double reg_covar, Repairs* repairs = nullptr,
+                             int n_threads = 1) {
   constexpr double eps = std::numeric_limits<double>::epsilon();
   const Index k = statistics.n_components(), d = statistics.n_features();
   const double total = statistics.counts.sum();
@@ -96,15 +99,24 @@ Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double re
     repairs->starved.push_back(c);
     if (!Covariance::shared) mixture.covariances.row(c) = detail::pooled_covariance(statistics);
   }
-  for (Index m = 0; m < mixture.covariances.rows(); ++m) {
+  const Index matrices = mixture.covariances.rows();
+  const auto known = [&](Index m) {
+    return repairs && std::find(repairs->floored.begin(), repairs->floored.end(), m) != repairs->floored.end();
+  };
+  std::vector<char> resolved(static_cast<std::size_t>(matrices));
+  parallel_for(matrices, worth_threads(mixture.covariances, n_threads), [&](Index m) {
+    double* covariance = mixture.covariances.row(m).data();
+    Covariance::add_diagonal(covariance, d, reg_covar);
+    resolved[static_cast<std::size_t>(m)] =
+        !known(m) && detail::factor_resolved<Covariance>(covariance, mixture.means.row(m), reg_covar,
+                                                         mixture.precisions_cholesky.row(m).data());
+  });
+  for (Index m = 0; m < matrices; ++m) {
+    if (resolved[static_cast<std::size_t>(m)]) continue;
+    if (!repairs) throw singular;
+    if (!known(m)) repairs->floored.push_back(m);
     double* covariance = mixture.covariances.row(m).data();
     double* u = mixture.precisions_cholesky.row(m).data();
-    Covariance::add_diagonal(covariance, d, reg_covar);
-    const bool known =
-        repairs && std::find(repairs->floored.begin(), repairs->floored.end(), m) != repairs->floored.end();
-    if (!known && detail::factor_resolved<Covariance>(covariance, mixture.means.row(m), reg_covar, u)) continue;
-    if (!repairs) throw singular;
-    if (!known) repairs->floored.push_back(m);
     const double floor = std::max(reg_covar, 0x1p20 * eps * mean_total_variance(statistics));
     if (!std::isfinite(floor)) throw DegenerateData(overflow_message);
     if (floor < detail::smallest_variance)

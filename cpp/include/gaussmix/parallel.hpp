@@ -61,6 +61,9 @@ void parallel_for(Index n_tasks, int n_threads, const Task& task) {
   for (Index i = 0; i < n_tasks; ++i) task(i);
 }
 
+/// Threads for work on each of a model's matrices: one where all of them are small.
+inline int worth_threads(const Matrix& matrices, int n_threads) { return matrices.size() < 16384 ? 1 : n_threads; }
+
 /// Calls body(first_row, n_rows) for blocks of rows first ... first + rows - 1, in order.
 template <class Body>
 void for_blocks(Index first, Index rows, Index block, const Body& body) {

@@ -10,6 +10,7 @@
 #include "gaussmix/data.hpp"
 #include "gaussmix/log_prob.hpp"
 #include "gaussmix/parallel.hpp"
+#include "gaussmix/screen.hpp"
 
 namespace gaussmix {
 
@@ -64,16 +65,35 @@ void labels(const LogProb<Covariance>& log_prob, const Data& data, std::int64_t*
   });
 }
 
-/// The mean log-likelihood sum_n w_n log p(x_n) / sum_n w_n, in nats. Errors as `log_densities`.
+/// The mean log-likelihood sum_n w_n log p(x_n) / sum_n w_n, in nats, by the kernels of `accumulate`.
+/// Errors as `log_densities`.
 template <class Covariance>
 double score(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
-  Matrix sums = Matrix::Zero(64, 2);
-  const Index lanes = detail::for_expected_blocks(log_prob, data, n_threads, [&](Index lane, Index, const auto& block) {
-    sums(lane, 0) += block.weights.dot(block.log_norm);
-    sums(lane, 1) += block.weights.sum();
+  require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
+  const Screen<Covariance> screen(log_prob);
+  const Index k = log_prob.n_components();
+  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), k), 64);
+  std::vector<std::pair<double, double>> parts(static_cast<std::size_t>(lanes.count));
+  parallel_for(lanes.count, n_threads, [&](Index lane) {
+    BlockBuffers<Covariance> block;
+    ScreenedBlock<Covariance> screened;
+    double log_likelihood = 0, total_weight = 0;
+    const auto add = [&](const Vector& w, const Vector& log_norm) {
+      log_likelihood += w.dot(log_norm);
+      total_weight += w.sum();
+    };
+    lanes.for_blocks(lane, [&](Index first, Index rows) {
+      if (screen.expect(data, first, rows, screened)) return add(screened.weights, screened.log_norm);
+      for_blocks(first, rows, block_rows<Covariance>(data.cols(), k), [&](Index at, Index n) {
+        log_prob.expect(data, at, n, block);
+        add(block.weights, block.log_norm);
+      });
+    });
+    parts[static_cast<std::size_t>(lane)] = {log_likelihood, total_weight};
   });
-  const RowVector total = sums.topRows(lanes).colwise().sum();
-  return total(0) / total(1);
+  double log_likelihood = 0, total_weight = 0;
+  for (const auto& part : parts) log_likelihood += part.first, total_weight += part.second;
+  return log_likelihood / total_weight;
 }
 
 /// sum_n w_n log max_k r_nk / sum_n w_n: how sure the assignment to the likeliest component is, at most 0.
