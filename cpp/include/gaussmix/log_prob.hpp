@@ -30,7 +30,7 @@ inline constexpr double largest_distance = 1e300;
 struct Frame {
   RowVector origin, scale;
 
-  void apply(const Block& x, Block& z) const {
+  void apply(const Eigen::Ref<const Block>& x, Block& z) const {
     z = ((x.rowwise() - origin).array().rowwise() * scale.array()).matrix();
   }
 };

@@ -23,7 +23,8 @@ namespace gaussmix {
 /// The pairs of a block that the screen let through, grouped by component.
 template <class Covariance>
 struct ScreenedBlock {
-  Block x, z;
+  Block x;  ///< rows as they are
+  Block z;  ///< the rows that are screened now, in the frame
   Vector weights;
   Vector log_norm;                       ///< log p(x_n)
   std::vector<std::vector<Index>> rows;  ///< of each component, within the block
@@ -65,11 +66,6 @@ class Screen {
     const Index k = log_prob_.n_components(), d = log_prob_.n_features();
     block.x.resize(rows, d);
     block.weights.resize(rows);
-    data.load(first, block.x);
-    data.load_weights(first, block.weights);
-    log_prob_.frame().apply(block.x, block.z);
-    block.distance = block.z.rowwise().norm().template cast<float>();
-    if (!(block.distance.maxCoeff() < 1e15f)) return false;
     block.rows.resize(static_cast<std::size_t>(k));
     block.responsibilities.resize(static_cast<std::size_t>(k));
     for (auto& r : block.rows) r.clear();
@@ -78,10 +74,15 @@ class Screen {
     Index kept = 0;
     for (Index at = 0; at < rows; at += step) {
       const Index n = std::min(step, rows - at);
+      data.load(first + at, block.x.middleRows(at, n));
+      log_prob_.frame().apply(block.x.middleRows(at, n), block.z);
+      block.distance = block.z.rowwise().norm().template cast<float>();
+      if (!(block.distance.maxCoeff() < 1e15f)) return false;
       kept += select(at, n, block);
       // The first rows tell for all: what does not pay is found out early.
       if (kept > (at + n) * k / 6) return false;
     }
+    data.load_weights(first, block.weights);
     finish(block);
     return true;
   }
@@ -98,13 +99,12 @@ class Screen {
   /// Lists the pairs of some rows that can matter, and returns their number.
   Index select(Index at, Index n, ScreenedBlock<Covariance>& block) const {
     const Index k = log_prob_.n_components();
-    block.panels.load(block.z.middleRows(at, n));
+    block.panels.load(block.z);
     block.log_prob.resize(padded<float>(n), k);
     block.panels.multiply(theta_, block.log_prob);
-    const auto distance = block.distance.segment(at, n);
     block.best = Eigen::ArrayXf::Constant(n, -std::numeric_limits<float>::infinity());
     for (Index c = 0; c < k; ++c) {
-      block.bound = half_norms_(c) * (distance + mean_norms_(c)).square() + constants_(c);
+      block.bound = half_norms_(c) * (block.distance + mean_norms_(c)).square() + constants_(c);
       auto value = block.log_prob.col(c).head(n).array();
       block.best = block.best.max(value - block.bound);
       value += block.bound;
