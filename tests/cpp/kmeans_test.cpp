@@ -203,4 +203,13 @@ TEST(KMeans, interrupt_stops_seeding_and_iteration) {
   EXPECT_THROW(KMeans(data, 3, 1, [] { return true; }).run(x.topRows(3)), gaussmix::Stopped);
 }
 
+TEST(KMeans, more_candidates_than_fit_side_by_side) {
+  const Matrix x = normals(1300, 2, 91);
+  const Data data(x);
+  KMeans kmeans(data, 1100, 2, {});  // 9 candidates for each centre
+  auto rows = kmeans.seed(gaussmix::Random(0, gaussmix::Purpose::seeding));
+  std::sort(rows.begin(), rows.end());
+  EXPECT_EQ(std::unique(rows.begin(), rows.end()) - rows.begin(), 1100);  // rows differ, so the centres must
+}
+
 }  // namespace

@@ -116,4 +116,22 @@ TYPED_TEST(Maximize, nothing_to_maximise_is_an_error) {
   EXPECT_THROW(maximize(s, 0, &repairs), gaussmix::DegenerateData);
 }
 
+TYPED_TEST(Maximize, many_large_matrices_on_threads_have_the_same_bits) {
+  const Index k = 20, d = 30;  // enough numbers that threads are used
+  const auto mixture = random_mixture<TypeParam>(k, d, 90);
+  gaussmix::Statistics<TypeParam> s(k, d);
+  s.counts.setConstant(5);
+  s.means = mixture.means;
+  s.covariances = mixture.covariances;
+  s.covariances.row(0).setZero();  // one is singular
+  gaussmix::Repairs one, three;
+  const auto a = gaussmix::maximize(s, 0, &one, 1), b = gaussmix::maximize(s, 0, &three, 3);
+  EXPECT_TRUE(same_bits(a, b));
+  EXPECT_EQ(one.floored, std::vector<Index>{0});
+  EXPECT_EQ(one.floored, three.floored);
+  const gaussmix::LogProb<TypeParam> p(mixture, 1), q(mixture, 3);
+  EXPECT_TRUE(p.precision_norms() == q.precision_norms() && p.mean_norms() == q.mean_norms());
+  for (Index c = 0; c < k; ++c) EXPECT_TRUE(p.coefficients().column(c) == q.coefficients().column(c));
+}
+
 }  // namespace

@@ -1,6 +1,8 @@
 // The screened kernel against the one that computes every pair: what it keeps, what it drops, when it gives up.
 #include "gaussmix/screen.hpp"
 
+#include "gaussmix/predict.hpp"
+
 #include "instances.hpp"
 #include "problems.hpp"
 
@@ -103,10 +105,11 @@ TYPED_TEST(Screened, gives_up_half_way_and_on_rows_that_no_float_holds) {
 
 TYPED_TEST(Screened, a_pass_equals_the_reference_at_any_number_of_threads) {
   const auto mixture = this->mixture_of(10);
-  Matrix x = rows_near(mixture, 3000, 6);
+  Matrix x = rows_near(mixture, 800, 6);
   x.row(17).array() += 1e5;  // far out, whole to some component
-  auto weights = uniforms(3000, 0, 2, 7);
+  auto weights = uniforms(800, 0, 2, 7);
   weights[5] = 0;
+  const auto expected = reference::accumulate(mixture, x, weights);
   for (const double unit : {1e-300, 1.0, 1e20}) {
     auto scaled = weights;
     for (double& w : scaled) w *= unit;
@@ -115,13 +118,29 @@ TYPED_TEST(Screened, a_pass_equals_the_reference_at_any_number_of_threads) {
     const auto one = accumulate(mixture, data, 1);
     auto s = one;
     s.scale(1 / unit);
-    EXPECT_TRUE(close(s, reference::accumulate(mixture, x, weights), 1e-10L, 1e5L)) << unit;
+    EXPECT_TRUE(close(s, expected, 1e-10L, 1e5L)) << unit;
     for (const int n_threads : {2, 3, 8}) {
       const auto other = accumulate(mixture, data, n_threads);
       EXPECT_TRUE(other.counts == one.counts && other.means == one.means && other.covariances == one.covariances &&
                   other.log_likelihood == one.log_likelihood);
     }
   }
+}
+
+TYPED_TEST(Screened, a_score_is_the_mean_of_the_log_densities) {
+  const auto mixture = this->mixture_of(10);
+  const Matrix x = rows_near(mixture, 900, 10);
+  auto weights = uniforms(900, 1, 2, 11);
+  weights[7] = 0;
+  Data data(x);
+  data.set_weights(weights.data());
+  const LogProb<TypeParam> log_prob(mixture);
+  Vector l(900);
+  gaussmix::log_densities(log_prob, data, l.data());
+  const Eigen::Map<const Vector> w(weights.data(), 900);
+  const double score = gaussmix::score(log_prob, data, 1);
+  EXPECT_NEAR(score, w.dot(l) / w.sum(), 1e-11 * std::abs(score));
+  EXPECT_EQ(gaussmix::score(log_prob, data, 3), score);
 }
 
 TYPED_TEST(Screened, a_component_without_weight_takes_nothing) {
@@ -139,7 +158,18 @@ TYPED_TEST(Screened, bad_numbers_are_refused) {
   const auto mixture = this->mixture_of(20);
   Matrix x = rows_near(mixture, 500, 9);
   x(100, 2) = std::nan("");
-  EXPECT_THROW(accumulate(mixture, Data(x)), std::invalid_argument);
+  const auto message = [](const auto& call) -> std::string {
+    try {
+      call();
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const LogProb<TypeParam> log_prob(mixture);
+  const std::string expected = "the data must not contain NaN";
+  EXPECT_EQ(message([&] { accumulate(mixture, Data(x)); }), expected);
+  EXPECT_EQ(message([&] { gaussmix::score(log_prob, Data(x)); }), expected);
   x(100, 2) = HUGE_VAL;
   EXPECT_THROW(accumulate(mixture, Data(x)), gaussmix::DegenerateData);
 }

@@ -7,8 +7,8 @@
 // screened blocks: the same, over the rows that can matter to k
 //
 // A block is screened if that pays (screen.hpp); else its parts go dense, or centred where dense would lose digits
-// (log_prob.hpp). Both rules look at the block and the model only, so that a fit that is resumed or distributed has the
-// same bits.
+// (log_prob.hpp). Both rules look at the block and the model only, and the blocks follow from the sizes, so that a fit
+// that is resumed has the same bits.
 // both leave as    mu = ref + M1 / N,   Sigma = M2 / N - (M1 / N)(M1 / N)^T
 #pragma once
 
@@ -117,6 +117,12 @@ inline Index max_lanes(Index n, Index d, Index numbers) {
   return std::clamp<Index>(budget / std::max<Index>(numbers, 1), 2, std::clamp<Index>(n / 256, 2, 64));
 }
 
+/// Numbers that the sums of a lane hold: components fill registers, of at most eight.
+template <class Covariance>
+Index sum_numbers(Index k, Index d) {
+  return Covariance::features(d) * ((k + 7) / 8 * 8) + (Covariance::shared ? d * d : 0);
+}
+
 /// Adds up what the lanes made, in order.
 template <class Part>
 Part sum_in_order(std::vector<Part>& parts) {
@@ -167,7 +173,7 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   const LogProb<Covariance> log_prob(mixture, n_threads);
   const Screen<Covariance> screen(log_prob);
   const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), k),
-                    detail::max_lanes(data.rows(), d, Covariance::features(d) * k));
+                    detail::max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));
   std::vector<detail::Sums<Covariance>> parts(static_cast<std::size_t>(lanes.count));
 
   parallel_for(lanes.count, n_threads, [&](Index lane) {

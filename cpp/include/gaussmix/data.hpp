@@ -123,10 +123,12 @@ class Data {
   void load_rows(Index first, Eigen::Ref<Block> x) const {
     constexpr Index few = 24;  // rows that stay in the first-level cache while their columns are written
     const std::ptrdiff_t stride = columns_[0].stride;
-    const auto* row = static_cast<const Scalar*>(columns_[0].values) + first * stride;
-    for (Index i = 0; i < x.rows(); i += few, row += few * stride)
+    const auto* rows = static_cast<const Scalar*>(columns_[0].values) + first * stride;
+    for (Index i = 0; i < x.rows(); i += few) {
+      const auto* row = rows + i * stride;
       for (Index j = 0, n = std::min(few, x.rows() - i); j < x.cols(); ++j)
         for (Index r = 0; r < n; ++r) x(i + r, j) = double{row[r * stride + j]};
+    }
   }
 
   template <class Scalar>

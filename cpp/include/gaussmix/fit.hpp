@@ -90,9 +90,10 @@ inline const char* const singular_message =
 
 /// Lets glibc keep what one iteration frees for the next. By default it gives a few MB back to the system, which then
 /// clears them page by page when they are asked for again: half the time of an iteration on few rows. A block that is
-/// freed raises the threshold to twice its size (mallopt(3), M_TRIM_THRESHOLD); this one is never touched.
+/// freed raises the threshold to twice its size (mallopt(3), M_TRIM_THRESHOLD); this one is never touched. It holds for
+/// the process: up to 62 MB that it has freed stay with it. GAUSSMIX_LEAVE_MALLOC_ALONE leaves that out.
 inline void keep_freed_memory() {
-#ifdef __GLIBC__
+#if defined(__GLIBC__) && !defined(GAUSSMIX_LEAVE_MALLOC_ALONE)
   static const bool once = [] {
     void* volatile block = std::malloc(std::size_t{31} << 20);
     std::free(block);
@@ -322,7 +323,8 @@ class Run {
 /// \param options         see FitOptions
 /// \param previous        if given, EM goes on from this mixture, whose last bound was `previous_bound`, in one restart
 /// \returns the best of the restarts; if the callback stopped the fit, the best so far
-/// \throws DegenerateData if the data have no spread to fit and reg_covar is 0, or overflow
+/// \throws DegenerateData if the data overflow, or reg_covar is 0 and a component collapses where all rows together are
+///         singular for the type of covariance or fewer of them are distinct than there are components
 /// \throws NotPositiveDefinite if given precisions are not
 /// \throws Stopped if the callback stopped the fit before there was a model
 /// \throws std::invalid_argument if sizes or options do not fit

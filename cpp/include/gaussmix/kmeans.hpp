@@ -2,7 +2,8 @@
 //
 // Seeding: greedy k-means++ (Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", 2007, section 6):
 // each new centre is the best of 2 + log K rows drawn with probability proportional to w D^2. A row cannot come nearer to
-// a candidate that is at least twice as far from the row's centre as the row is: it is passed over without being read.
+// a candidate that is at least twice as far from the row's centre as the row is: where that holds for all candidates, the
+// row is passed over without being read.
 //
 // Then Lloyd's iteration with the bounds of Hamerly, "Making k-means even faster", 2010: a row whose upper bound on the
 // distance to its own centre is below its lower bound on the others cannot change, and is passed over too. Distances to
@@ -11,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -18,8 +20,8 @@
 #include <vector>
 
 #include "gaussmix/data.hpp"
-#include "gaussmix/log_prob.hpp"
 #include "gaussmix/parallel.hpp"
+#include "gaussmix/product.hpp"
 #include "gaussmix/random.hpp"
 
 namespace gaussmix {

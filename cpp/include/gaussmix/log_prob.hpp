@@ -3,9 +3,10 @@
 //
 // Two kernels, one meaning. *dense*: L = Phi Theta, one product of the features of the block with the coefficients of
 // all components. *centred*: for each component |(x - mu_k) U_k|^2, from the row itself. Dense cancels: its error in a
-// log-density is about eps kappa, kappa = max_k |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken in the model's own
-// frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact, and no square
-// overflows), and a block where eps kappa is above `dense_limit` goes centred. The choice depends on block and model only.
+// log-density is about eps kappa, kappa = max_k |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken
+// in the model's own frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact,
+// and no square overflows), and a block where eps kappa is above `dense_limit` goes centred. The choice depends on block
+// and model only.
 #pragma once
 
 #include <algorithm>
@@ -62,7 +63,6 @@ struct BlockBuffers {
   }
 
   void resize(Index rows, Index d, Index k) {
-    if (x.rows() == rows) return;
     x.resize(rows, d);
     z.resize(rows, d);
     offset.resize(rows, d);

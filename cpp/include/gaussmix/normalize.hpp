@@ -6,10 +6,15 @@
 // `negligible` are dropped, so that a polynomial and a shift of the exponent do: half the time of a general one.
 #pragma once
 
+#include <cfloat>
 #include <cstdint>
 #include <cstring>
 
 #include "gaussmix/panels.hpp"
+
+#if defined(__FAST_MATH__) || FLT_EVAL_METHOD == 2
+#error "gaussmix needs the rounding of IEEE 754 doubles, infinities and NaN: compile without -ffast-math, with SSE2."
+#endif
 
 namespace gaussmix {
 
@@ -59,7 +64,7 @@ inline void normalize(Index rows, Block& table, Vector& log_norm) {
   using Rows = Eigen::Array<double, panel_rows<double>, 1>;
   for (Index first = 0; first < rows; first += panel_rows<double>) {
     const auto column = [&](Index k) {
-      return Eigen::Map<Rows, Eigen::AlignedMax>(table.data() + k * table.rows() + first);
+      return Eigen::Map<Rows, panel_alignment<double>>(table.data() + k * table.rows() + first);
     };
     Rows largest = column(0), sum = Rows::Zero();
     for (Index k = 1; k < table.cols(); ++k) largest = largest.max(column(k));

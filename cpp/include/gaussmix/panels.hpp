@@ -10,6 +10,7 @@
 
 #include <Eigen/Core>
 #include <algorithm>
+#include <type_traits>
 
 #include "gaussmix/types.hpp"
 
@@ -90,6 +91,11 @@ using Numbers = Eigen::Array<Scalar, Eigen::Dynamic, 1>;
 /// Rows of a panel.
 template <class Scalar>
 inline constexpr Index panel_rows = 3 * detail::packet_size<Scalar>;
+
+/// What the address of a panel is a multiple of: the size of a register.
+template <class Scalar>
+inline constexpr int panel_alignment =
+    detail::packet_size<Scalar> > 1 ? static_cast<int>(detail::packet_size<Scalar> * sizeof(Scalar)) : Eigen::Unaligned;
 
 /// A number of rows that fills panels.
 template <class Scalar>
@@ -184,7 +190,7 @@ class Panels {
   static constexpr Index height = panel_rows<Scalar>;
 
   using Table = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
-  using Panel = Eigen::Map<Eigen::Array<Scalar, panel_rows<Scalar>, Eigen::Dynamic>, Eigen::AlignedMax>;
+  using Panel = Eigen::Map<Eigen::Array<Scalar, panel_rows<Scalar>, Eigen::Dynamic>, panel_alignment<Scalar>>;
 
   /// Packs rows z, to make slices of at most `slice` features of; the last panel is filled up with rows of zeros.
   void load(const Eigen::Ref<const Block>& z, Index slice) {
@@ -207,6 +213,7 @@ class Panels {
 
   /// out += the slice's features first, first + 1, ..., `depth` of them, times their coefficients; = where first is 0.
   void multiply(const Coefficients<Scalar>& theta, Index first, Index depth, Table& out) const {
+    eigen_assert(out.rows() == count_ * height && out.cols() == theta.n_components());
     for (Index c = 0; c < theta.n_components(); c += detail::tile_columns)
       detail::with_constant<detail::tile_columns>(theta.width(c), [&](auto n) {
         for (Index p = 0; p < count_; ++p) {
@@ -222,6 +229,7 @@ class Panels {
   /// Takes the responsibilities r of the rows, filled up with zeros, times the weights w: by tiles of components, row
   /// after row.
   void weigh(const Table& r, const Vector& w) {
+    eigen_assert(r.rows() == count_ * height && w.size() <= r.rows());
     const Index rows = r.rows(), registers = Tiles::registers(r.cols());
     weighted_.resize(rows * registers * Tiles::size);
     weights_.setZero(rows);

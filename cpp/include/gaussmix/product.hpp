@@ -1,5 +1,5 @@
-// The one place where matrices are multiplied in bulk. It enters Eigen's product kernel below the layer that would
-// start a thread team: we thread over rows outside, Eigen's team would nest in it, and its size is a global setting.
+// Products of matrices other than the two of a pass, which panels.hpp has. They enter Eigen's kernel below the layer
+// that would start a thread team: we thread over rows outside, Eigen's team would nest in it, and its size is a global setting.
 #pragma once
 
 #include <Eigen/Core>
@@ -9,28 +9,21 @@
 namespace gaussmix {
 
 namespace detail {
-template <int LhsOrder, class Scalar>
-void add_product(Index rows, Index cols, Index depth, const Scalar* a, Index a_stride, const Scalar* b, Index b_stride,
-                 Scalar* out, Index out_stride) {
-  using Kernel = Eigen::internal::general_matrix_matrix_product<Index, Scalar, LhsOrder, false, Scalar, Eigen::ColMajor,
+template <int LhsOrder>
+void add_product(Index rows, Index cols, Index depth, const double* a, Index a_stride, const double* b, Index b_stride,
+                 double* out, Index out_stride) {
+  using Kernel = Eigen::internal::general_matrix_matrix_product<Index, double, LhsOrder, false, double, Eigen::ColMajor,
                                                                 false, Eigen::ColMajor, 1>;
-  using Blocking = Eigen::internal::gemm_blocking_space<Eigen::ColMajor, Scalar, Scalar, Eigen::Dynamic, Eigen::Dynamic,
+  using Blocking = Eigen::internal::gemm_blocking_space<Eigen::ColMajor, double, double, Eigen::Dynamic, Eigen::Dynamic,
                                                         Eigen::Dynamic>;
   if (rows == 0 || cols == 0 || depth == 0) return;
   Blocking blocking(rows, cols, depth, 1, true);
-  Kernel::run(rows, cols, depth, a, a_stride, b, b_stride, out, 1, out_stride, Scalar{1}, blocking, nullptr);
+  Kernel::run(rows, cols, depth, a, a_stride, b, b_stride, out, 1, out_stride, 1.0, blocking, nullptr);
 }
 }  // namespace detail
 
 /// out += a b, with out (m x p), a (m x q), b (q x p).
 inline void add_product(Eigen::Ref<Block> out, const Eigen::Ref<const Block>& a, const Eigen::Ref<const Block>& b) {
-  detail::add_product<Eigen::ColMajor>(out.rows(), out.cols(), a.cols(), a.data(), a.outerStride(), b.data(),
-                                       b.outerStride(), out.data(), out.outerStride());
-}
-
-/// out += a b in float.
-inline void add_product(Eigen::Ref<Eigen::MatrixXf> out, const Eigen::Ref<const Eigen::MatrixXf>& a,
-                        const Eigen::Ref<const Eigen::MatrixXf>& b) {
   detail::add_product<Eigen::ColMajor>(out.rows(), out.cols(), a.cols(), a.data(), a.outerStride(), b.data(),
                                        b.outerStride(), out.data(), out.outerStride());
 }

@@ -29,7 +29,7 @@ struct ScreenedBlock {
   Vector log_norm;                       ///< log p(x_n)
   std::vector<std::vector<Index>> rows;  ///< of each component, within the block
   std::vector<Vector> responsibilities;  ///< of these rows
-  Block gathered, offset, whitened;      // one component's rows
+  Block offset, whitened;                // one component's rows
   FeaturePanels<Covariance, float> panels;
   Eigen::MatrixXf log_prob;
   Eigen::ArrayXf distance, bound, best;
@@ -77,7 +77,7 @@ class Screen {
       data.load(first + at, block.x.middleRows(at, n));
       log_prob_.frame().apply(block.x.middleRows(at, n), block.z);
       block.distance = block.z.rowwise().norm().template cast<float>();
-      if (!(block.distance.maxCoeff() < 1e15f)) return false;
+      if (!(block.distance < 1e15f).all()) return false;  // nor is NaN
       kept += select(at, n, block);
       // The first rows tell for all: what does not pay is found out early.
       if (kept > (at + n) * k / 6) return false;
