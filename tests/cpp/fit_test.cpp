@@ -164,8 +164,8 @@ TYPED_TEST(Fit, weight_two_equals_a_repeated_row) {
 }
 
 TYPED_TEST(Fit, same_bits_at_any_number_of_threads) {
-  const Matrix x = clusters(5000, this->d, 5);
-  this->options.max_iter = 10;
+  const Matrix x = clusters(2000, this->d, 5);
+  this->options.max_iter = 4;
   this->options.n_init = 2;
   this->options.initialization = gaussmix::Initialization::random_from_data;
   const auto one = fit<TypeParam>(Data(x), this->k, this->options);

@@ -22,7 +22,7 @@ std::ptrdiff_t threads() {
 
 /// Fails where a step leaves more threads than there were. OpenMP's stay alive once started.
 struct SingleThread : testing::Test {
-  static constexpr Index n = 5000, d = 40;
+  static constexpr Index n = 1500, d = 40;
   Matrix x = Matrix::Random(n, d);
   std::ptrdiff_t before = 0;
 
