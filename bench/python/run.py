@@ -97,22 +97,14 @@ def seconds(call: Callable[[], Any]) -> float:
 Peer = Callable[[Problem, np.ndarray, int], float]
 
 
-def estimator(kind: type, **params: Any) -> Peer:
+def estimator(kind: type) -> Peer:
     """Return a peer with scikit-learn's interface."""
 
     def run(problem: Problem, X: np.ndarray, iterations: int) -> float:
         start = problem.start() | {"tol": 0, "max_iter": iterations, "covariance_type": problem.covariance_type}
-        return float(kind(problem.k, **start, **params).fit(X).lower_bounds_[-1])
-
-    return run
-
-
-def before_last(kind: type) -> Peer:
-    """Return the peer of a scikit-learn that keeps its last bound only."""
-
-    def run(problem: Problem, X: np.ndarray, iterations: int) -> float:
-        start = problem.start() | {"tol": 0, "max_iter": iterations, "covariance_type": problem.covariance_type}
-        return float(kind(problem.k, **start).fit(X).lower_bound_)
+        model = kind(problem.k, **start).fit(X)
+        # scikit-learn's lower_bound_ is the one before the last M-step; older releases keep no others.
+        return float(model.lower_bound_ if kind is ScikitLearn else model.lower_bounds_[-1])
 
     return run
 
@@ -142,7 +134,7 @@ def onedal() -> Peer | None:
 
 def peers(problem: Problem) -> dict[str, Peer]:
     """Return those that can run a problem."""
-    found: dict[str, Peer | None] = {"gaussmix": estimator(GaussianMixture), "scikit-learn": before_last(ScikitLearn)}
+    found: dict[str, Peer | None] = {"gaussmix": estimator(GaussianMixture), "scikit-learn": estimator(ScikitLearn)}
     if problem.covariance_type in ("full", "diag"):
         found["oneDAL"] = onedal()
     return {name: peer for name, peer in found.items() if peer is not None}

@@ -142,20 +142,17 @@ void bind_mixture(py::module_& m, py::dict& types) {
                   py::arg("reg_covar"), py::arg("max_iter"), py::arg("n_init"), py::arg("init_params"),
                   py::arg("weights"), py::arg("means"), py::arg("precisions"), py::arg("seed"), py::arg("n_threads"),
                   py::arg("single"), py::arg("callback"), py::arg("previous"), py::arg("previous_bound"));
-  const auto from = [](auto make) {
-    return [make](const DoubleArray& weights, const DoubleArray& means, const DoubleArray& matrices) {
-      require(means.ndim() == 2, "means must have 2 dimensions");
-      const Index k = means.shape(0);
-      const auto mixture =
-          make(to_vector(weights), to_matrix(means, k), to_matrix(matrices, n_matrices<Covariance>(k)));
-      return py::make_tuple(to_array(mixture.weights), to_array(mixture.means), to_array(mixture.covariances),
-                            to_array(mixture.precisions_cholesky));
-    };
-  };
-  type.def_static("from_covariances", from(&from_covariances<Covariance>), py::arg("weights"), py::arg("means"),
-                  py::arg("covariances"));
-  type.def_static("from_precisions", from(&from_precisions<Covariance>), py::arg("weights"), py::arg("means"),
-                  py::arg("precisions"));
+  type.def_static(
+      "from_covariances",
+      [](const DoubleArray& weights, const DoubleArray& means, const DoubleArray& covariances) {
+        require(means.ndim() == 2, "means must have 2 dimensions");
+        const Index k = means.shape(0);
+        const auto mixture = from_covariances<Covariance>(to_vector(weights), to_matrix(means, k),
+                                                          to_matrix(covariances, n_matrices<Covariance>(k)));
+        return py::make_tuple(to_array(mixture.weights), to_array(mixture.means), to_array(mixture.covariances),
+                              to_array(mixture.precisions_cholesky));
+      },
+      py::arg("weights"), py::arg("means"), py::arg("covariances"));
   type.def_static(
       "precisions",
       [](const DoubleArray& factors, Index n_components, Index n_features) {

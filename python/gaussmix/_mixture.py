@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture as Peer
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -562,6 +561,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         --------
         from_sklearn : The way back.
         """
+        from sklearn.mixture import GaussianMixture as Peer
+
         check_is_fitted(self)
         theirs = Peer().get_params(deep=False)
         params = {name: value for name, value in self.get_params(deep=False).items() if name in theirs}
@@ -592,6 +593,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         --------
         to_sklearn : The way back.
         """
+        from sklearn.mixture import GaussianMixture as Peer
+
         if not isinstance(estimator, Peer):
             raise TypeError(f"estimator should be a sklearn.mixture.GaussianMixture, but got {estimator!r}.")
         check_is_fitted(estimator)

@@ -188,8 +188,7 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
       sums.log_likelihood += w.dot(log_norm);
       sums.total_weight += w.sum();
     };
-    const auto pass = [&](Index first, Index rows) {
-      log_prob.expect(data, first, rows, block);
+    const auto add_block = [&] {
       if (block.overflows()) throw DegenerateData(overflow_message);
       add_likelihood(block.weights, block.log_norm);
       if (block.dense) {
@@ -201,9 +200,7 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
         add_centred(c, block.offset, block.responsibilities().col(c).cwiseProduct(block.weights));
       }
     };
-    lanes.for_blocks(lane, [&](Index first, Index rows) {
-      if (!screen.expect(data, first, rows, screened))
-        return for_blocks(first, rows, block_rows<Covariance>(d, k), pass);
+    const auto add_screened = [&] {
       add_likelihood(screened.weights, screened.log_norm);
       for (Index c = 0; c < k; ++c) {
         const auto& own = screened.rows[static_cast<std::size_t>(c)];
@@ -212,6 +209,9 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
         add_centred(c, screened.offset,
                     screened.responsibilities[static_cast<std::size_t>(c)].cwiseProduct(screened.weights(own)));
       }
+    };
+    lanes.for_blocks(lane, [&](Index first, Index rows) {
+      screen.expect(data, first, rows, screened, block, add_screened, add_block);
     });
   });
 

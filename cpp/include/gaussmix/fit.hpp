@@ -14,137 +14,22 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <exception>
-#include <functional>
 #include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "gaussmix/accumulate.hpp"
+#include "gaussmix/degenerate.hpp"
+#include "gaussmix/fit_options.hpp"
 #include "gaussmix/initialize.hpp"
 #include "gaussmix/maximize.hpp"
 #include "gaussmix/predict.hpp"
 
 namespace gaussmix {
 
-/// Where a fit is: passed to the callback.
-struct Progress {
-  enum class Stage { start, seeding, iteration, end };
-  Stage stage = Stage::start;
-  int restart = 0;         ///< from 0
-  int iteration = 0;       ///< from 1 within a restart
-  double lower_bound = 0;  ///< mean log-likelihood of the model before the iteration; at the end, of the result
-  double change = 0;       ///< of the lower bound
-  bool converged = false;
-};
-
-/// Something that EM had to repair.
-struct Event {
-  enum class Cause {
-    floored,    ///< singular covariance: floor applied
-    reseeded,   ///< no rows left: moved to a row that the model explains badly
-    abandoned,  ///< no rows left: kept with its weight of about 0
-    failed      ///< the restart ended without a model
-  };
-  Cause cause;
-  Index component;  ///< -1 where it is not one component's
-  int restart;
-  int iteration;
-};
-
-/// Options of `fit`; the defaults are scikit-learn's.
-struct FitOptions {
-  double tol = 1e-3;        ///< on the change of the mean log-likelihood, nats
-  double reg_covar = 1e-6;  ///< added to the variances
-  int max_iter = 100;
-  int n_init = 1;  ///< restarts
-  Initialization initialization = Initialization::kmeans;
-  Start start;
-  std::uint64_t seed = 0;
-  int n_threads = 1;
-  bool single = false;  ///< round the parameters of the result to float, and its lower bound with them
-  std::function<bool(const Progress&)> callback;  ///< true stops the fit; the best model so far is returned
-};
-
-/// What `fit` found.
-template <class Covariance>
-struct FitResult {
-  Mixture<Covariance> mixture;
-  bool converged = false;
-  bool stopped = false;                                           ///< by the callback
-  double lower_bound = -std::numeric_limits<double>::infinity();  ///< mean log-likelihood of `mixture`
-  std::vector<double> lower_bounds;                               ///< before each M-step
-  std::vector<Event> events;                                      ///< of all restarts
-  int restart = 0;                                                ///< the one that is returned
-  int n_iter() const { return static_cast<int>(lower_bounds.size()); }
-};
-
 namespace detail {
-
-inline const char* const singular_message =
-    "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance "
-    "caused by singleton or collapsed samples). Try to decrease the number of components, increase reg_covar, or "
-    "scale the input data.";
-
-/// Lets glibc keep what one iteration frees for the next. By default it gives a few MB back to the system, which then
-/// clears them page by page when they are asked for again: half the time of an iteration on few rows. A block that is
-/// freed raises the threshold to twice its size (mallopt(3), M_TRIM_THRESHOLD); this one is never touched. It holds for
-/// the process: up to 62 MB that it has freed stay with it. GAUSSMIX_LEAVE_MALLOC_ALONE leaves that out.
-inline void keep_freed_memory() {
-#if defined(__GLIBC__) && !defined(GAUSSMIX_LEAVE_MALLOC_ALONE)
-  static const bool once = [] {
-    void* volatile block = std::malloc(std::size_t{31} << 20);
-    std::free(block);
-    return true;
-  }();
-  (void)once;
-#endif
-}
-
-/// Whether fewer than k rows of positive weight are distinct.
-inline bool fewer_distinct_rows(const Data& data, Index k) {
-  Matrix distinct(k, data.cols());
-  RowVector x(data.cols());
-  Index found = 0;
-  for (Index i = 0; i < data.rows() && found < k; ++i) {
-    if (!(data.weight(i) > 0)) continue;
-    data.load_row(i, x);
-    Index same = 0;
-    while (same < found && distinct.row(same) != x) ++same;
-    if (same == found) distinct.row(found++) = x;
-  }
-  return found < k;
-}
-
-/// Whether the rows all together are singular for this type of covariance.
-template <class Covariance>
-bool lower_rank(const Data& data, int n_threads) {
-  const KMeans one(data, 1, n_threads, {});
-  const Frame frame{one.spread().mean, RowVector::Constant(data.cols(), one.spread().unit)};
-  const auto total =
-      statistics_of_labels<Covariance>(data, one.spread().mean, one.partition().labels.data(), frame, n_threads);
-  RowVector u(total.covariances.cols());
-  return !factor_resolved<Covariance>(total.covariances.row(0).data(), total.means.row(0), 0, u.data());
-}
-
-template <class Covariance>
-void round_to_single(Mixture<Covariance>& mixture) {
-  mixture.weights = mixture.weights.template cast<float>().template cast<double>().eval();
-  for (Matrix* m : {&mixture.means, &mixture.covariances, &mixture.precisions_cholesky})
-    *m = m->template cast<float>().template cast<double>().eval();
-  bool in_range = mixture.means.allFinite() && mixture.precisions_cholesky.cwiseAbs().maxCoeff() < 1e19;
-  for (Index m = 0; m < mixture.covariances.rows(); ++m)
-    for (Index j = 0; j < mixture.n_features(); ++j) {
-      const double variance = Covariance::variance(mixture.covariances.row(m).data(), mixture.n_features(), j);
-      in_range = in_range && variance > 0 && std::isfinite(variance);
-    }
-  if (!in_range)
-    throw DegenerateData(
-        "The variances are beyond the range of float32; pass float64 data, scale the input data, or increase "
-        "reg_covar.");
-}
 
 /// Starts that one restart compares, by the size of the work that a start and an iteration are.
 template <class Covariance>
@@ -348,7 +233,6 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
           (!start.means || start.means->allFinite()),
       "given weights and means must be finite, and weights not negative or all zero");
 
-  detail::keep_freed_memory();
   std::optional<FitResult<Covariance>> best;
   std::pair<bool, double> best_rank;
   std::vector<Event> events;

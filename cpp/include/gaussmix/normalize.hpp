@@ -3,7 +3,7 @@
 //   log p(x_n) = m_n + log sum_k exp(l_nk - m_n),   r_nk = exp(l_nk - log p(x_n)),   m_n = max_k l_nk
 //
 // A panel of rows at a time, in registers. The exponential is of numbers that are not positive and whose results below
-// `negligible` are dropped, so that a polynomial and a shift of the exponent do: half the time of a general one.
+// `negligible` are dropped, so that a polynomial and a shift of the exponent do, without a division.
 #pragma once
 
 #include <cfloat>

@@ -208,6 +208,7 @@ class Panels {
   }
 
   Index count() const { return count_; }
+  Index cols() const { return d_; }
   Panel rows(Index p) { return Panel(rows_.data() + p * height * d_, height, d_); }
   Panel phi(Index p, Index depth) { return Panel(phi_.data() + p * height * slice_, height, depth); }
 
@@ -293,8 +294,7 @@ class FeaturePanels {
 
   /// Packs rows z.
   void load(const Eigen::Ref<const Block>& z) {
-    d_ = z.cols();
-    features_ = Covariance::features(d_);
+    features_ = Covariance::features(z.cols());
     held_ = -1;
     panels_.load(z, std::min(features_, slice));
   }
@@ -324,17 +324,17 @@ class FeaturePanels {
   void expand(Index first) {
     if (held_ == first) return;
     held_ = first;
-    const Index end = first + depth(first), quadratic = std::clamp(1 + d_, first, end);
+    const Index linear = 1 + panels_.cols(), end = first + depth(first), quadratic = std::clamp(linear, first, end);
     for (Index p = 0; p < panels_.count(); ++p) {
       const auto z = panels_.rows(p);
       auto phi = panels_.phi(p, depth(first));
       if (first == 0) phi.col(0).setOnes();
       for (Index f = std::max<Index>(first, 1); f < quadratic; ++f) phi.col(f - first) = z.col(f - 1);
-      if (quadratic < end) Covariance::expand(z, quadratic - 1 - d_, phi.rightCols(end - quadratic));
+      if (quadratic < end) Covariance::expand(z, quadratic - linear, phi.rightCols(end - quadratic));
     }
   }
 
-  Index d_ = 0, features_ = 0, held_ = -1;
+  Index features_ = 0, held_ = -1;
   Panels<Scalar> panels_;
 };
 

@@ -71,8 +71,7 @@ template <class Covariance>
 double score(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
   require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Screen<Covariance> screen(log_prob);
-  const Index k = log_prob.n_components();
-  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), k), 64);
+  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), log_prob.n_components()), 64);
   std::vector<std::pair<double, double>> parts(static_cast<std::size_t>(lanes.count));
   parallel_for(lanes.count, n_threads, [&](Index lane) {
     BlockBuffers<Covariance> block;
@@ -83,11 +82,9 @@ double score(const LogProb<Covariance>& log_prob, const Data& data, int n_thread
       total_weight += w.sum();
     };
     lanes.for_blocks(lane, [&](Index first, Index rows) {
-      if (screen.expect(data, first, rows, screened)) return add(screened.weights, screened.log_norm);
-      for_blocks(first, rows, block_rows<Covariance>(data.cols(), k), [&](Index at, Index n) {
-        log_prob.expect(data, at, n, block);
-        add(block.weights, block.log_norm);
-      });
+      screen.expect(
+          data, first, rows, screened, block, [&] { add(screened.weights, screened.log_norm); },
+          [&] { add(block.weights, block.log_norm); });
     });
     parts[static_cast<std::size_t>(lane)] = {log_likelihood, total_weight};
   });

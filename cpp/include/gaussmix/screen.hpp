@@ -87,6 +87,19 @@ class Screen {
     return true;
   }
 
+  /// The E-step of some rows by the kernel that pays: calls on_screened() after it has filled `screened`, or on_block()
+  /// for each of its parts after LogProb has filled `block`.
+  template <class OnScreened, class OnBlock>
+  void expect(const Data& data, Index first, Index rows, ScreenedBlock<Covariance>& screened,
+              BlockBuffers<Covariance>& block, const OnScreened& on_screened, const OnBlock& on_block) const {
+    if (expect(data, first, rows, screened)) return on_screened();
+    for_blocks(first, rows, gaussmix::block_rows<Covariance>(log_prob_.n_features(), log_prob_.n_components()),
+               [&](Index at, Index n) {
+                 log_prob_.expect(data, at, n, block);
+                 on_block();
+               });
+  }
+
   /// offset = (x - mu_k) * scale for the rows of component k.
   void gather(ScreenedBlock<Covariance>& block, Index k) const {
     const auto& rows = block.rows[static_cast<std::size_t>(k)];

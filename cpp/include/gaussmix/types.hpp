@@ -6,6 +6,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <functional>
 #include <stdexcept>
 
 namespace gaussmix {
@@ -15,7 +16,7 @@ using Vector = Eigen::VectorXd;
 using RowVector = Eigen::RowVectorXd;
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Block = Eigen::MatrixXd;
-using Coefficient = Eigen::Ref<Vector, 0, Eigen::InnerStride<>>;  ///< some of a component's coefficients
+using StridedVector = Eigen::Ref<Vector, 0, Eigen::InnerStride<>>;
 
 /// A covariance, or a precision, is not positive-definite.
 class NotPositiveDefinite : public std::invalid_argument {
@@ -28,6 +29,15 @@ class NotPositiveDefinite : public std::invalid_argument {
 class DegenerateData : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;
+};
+
+/// Called now and then in long work; true asks to stop.
+using Interrupt = std::function<bool()>;
+
+/// Work was ended by its `Interrupt` before there was a result.
+class Stopped : public std::runtime_error {
+ public:
+  Stopped() : std::runtime_error("stopped before there was a model") {}
 };
 
 inline constexpr const char* overflow_message = "The squares of the data overflow; scale the input data.";

@@ -82,7 +82,7 @@ struct Diagonal {
     for (Index j = 0; j < phi.cols(); ++j) phi.col(j) = z.col(first + j).square();
   }
 
-  static void quadratic_coefficients(const double* p, Index d, Coefficient theta) {
+  static void quadratic_coefficients(const double* p, Index d, StridedVector theta) {
     theta = -0.5 * ConstRow(p, d).transpose();
   }
 

@@ -149,15 +149,16 @@ struct Full {
   template <class Panel, class Features>
   static void expand(const Panel& z, Index first, Features phi) {
     Index square = 0;  // the feature z_i z_i
-    for (Index i = 0; i < z.cols(); square += z.cols() - i++) {
+    for (Index i = 0; i < z.cols(); ++i) {
       const auto zi = z.col(i).eval();
-      const Index end = std::min(square + z.cols() - i, first + phi.cols());
+      const Index next = square + z.cols() - i, end = std::min(next, first + phi.cols());
       for (Index c = std::max(square, first); c < end; ++c) phi.col(c - first) = zi * z.col(i + c - square);
+      square = next;
     }
   }
 
   /// The coefficients of the quadratic features, given P.
-  static void quadratic_coefficients(const double* p, Index d, Coefficient theta) {
+  static void quadratic_coefficients(const double* p, Index d, StridedVector theta) {
     Index c = 0;
     for (Index i = 0; i < d; ++i) {
       theta(c++) = -0.5 * p[i * d + i];

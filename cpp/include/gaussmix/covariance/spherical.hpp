@@ -73,7 +73,7 @@ struct Spherical {
     for (Index j = 0; j < z.cols(); ++j) phi.col(0) += z.col(j).square();
   }
 
-  static void quadratic_coefficients(const double* p, Index /*d*/, Coefficient theta) { theta(0) = -0.5 * p[0]; }
+  static void quadratic_coefficients(const double* p, Index /*d*/, StridedVector theta) { theta(0) = -0.5 * p[0]; }
 
   static void add_total(const Block&, const Eigen::Ref<const Vector>&, Matrix&) {}
 

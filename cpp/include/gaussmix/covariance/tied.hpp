@@ -20,7 +20,7 @@ struct Tied : Full {
   template <class Panel, class Features>
   static void expand(const Panel& /*z*/, Index /*first*/, Features /*phi*/) {}
 
-  static void quadratic_coefficients(const double* /*p*/, Index /*d*/, Coefficient /*theta*/) {}
+  static void quadratic_coefficients(const double* /*p*/, Index /*d*/, StridedVector /*theta*/) {}
 
   /// The total second moment of a block, which the sums over the features do not hold.
   static void add_total(const Block& z, const Eigen::Ref<const Vector>& w, Matrix& total) {

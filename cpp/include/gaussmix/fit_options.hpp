@@ -1,0 +1,66 @@
+// What a fit is asked for, what it tells on its way, and what it returns.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "gaussmix/initialize.hpp"
+#include "gaussmix/mixture.hpp"
+
+namespace gaussmix {
+
+/// Where a fit is: passed to the callback.
+struct Progress {
+  enum class Stage { start, seeding, iteration, end };
+  Stage stage = Stage::start;
+  int restart = 0;         ///< from 0
+  int iteration = 0;       ///< from 1 within a restart
+  double lower_bound = 0;  ///< mean log-likelihood of the model before the iteration; at the end, of the result
+  double change = 0;       ///< of the lower bound
+  bool converged = false;
+};
+
+/// Something that EM had to repair.
+struct Event {
+  enum class Cause {
+    floored,    ///< singular covariance: floor applied
+    reseeded,   ///< no rows left: moved to a row that the model explains badly
+    abandoned,  ///< no rows left: kept with its weight of about 0
+    failed      ///< the restart ended without a model
+  };
+  Cause cause;
+  Index component;  ///< -1 where it is not one component's
+  int restart;
+  int iteration;
+};
+
+/// Options of `fit`; the defaults are scikit-learn's.
+struct FitOptions {
+  double tol = 1e-3;        ///< on the change of the mean log-likelihood, nats
+  double reg_covar = 1e-6;  ///< added to the variances
+  int max_iter = 100;
+  int n_init = 1;  ///< restarts
+  Initialization initialization = Initialization::kmeans;
+  Start start;
+  std::uint64_t seed = 0;
+  int n_threads = 1;
+  bool single = false;  ///< round the parameters of the result to float, and its lower bound with them
+  std::function<bool(const Progress&)> callback;  ///< true stops the fit; the best model so far is returned
+};
+
+/// What `fit` found.
+template <class Covariance>
+struct FitResult {
+  Mixture<Covariance> mixture;
+  bool converged = false;
+  bool stopped = false;                                           ///< by the callback
+  double lower_bound = -std::numeric_limits<double>::infinity();  ///< mean log-likelihood of `mixture`
+  std::vector<double> lower_bounds;                               ///< before each M-step
+  std::vector<Event> events;                                      ///< of all restarts
+  int restart = 0;                                                ///< the one that is returned
+  int n_iter() const { return static_cast<int>(lower_bounds.size()); }
+};
+
+}  // namespace gaussmix

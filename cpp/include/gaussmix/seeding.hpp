@@ -1,0 +1,181 @@
+// Rows to start from: drawn in proportion to their weight, or by greedy k-means++ (Arthur and Vassilvitskii, "k-means++:
+// the advantages of careful seeding", 2007, section 6), where each new centre is the best of 2 + log K rows drawn with
+// probability proportional to w D^2. A row cannot come nearer to a candidate that is at least twice as far from the row's
+// centre as the row is: where that holds for all candidates, the row is passed over without being read.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "gaussmix/random.hpp"
+#include "gaussmix/spread.hpp"
+
+namespace gaussmix {
+
+/// Draws K rows of a data set. Holds 12 bytes a row.
+class Seeding {
+ public:
+  Seeding(const Data& data, const Spread& spread, Index n_components, int n_threads, Interrupt interrupt)
+      : data_(data),
+        spread_(spread),
+        k_(n_components),
+        n_threads_(n_threads),
+        interrupt_(std::move(interrupt)),
+        lanes_(Spread::lanes(data)) {}
+
+  /// Draws K rows by greedy k-means++. Where fewer rows are distinct, some are drawn twice.
+  std::vector<Index> k_means_plus_plus(const Random& random) {
+    const int trials = 2 + static_cast<int>(std::log(static_cast<double>(k_)));
+    const auto weight = [this](Index i) { return data_.weight(i); };
+    const auto contribution = [this](Index i) { return data_.weight(i) > 0 ? data_.weight(i) * closest_(i) : 0.0; };
+    const Vector weights = masses(weight);
+    nearest_.assign(static_cast<std::size_t>(data_.rows()), 0);
+    closest_ = Vector::Constant(data_.rows(), std::numeric_limits<double>::infinity());
+    std::uint64_t place = 0;
+    std::vector<Index> chosen;
+    Matrix centres(k_, data_.cols());
+    Vector lane_masses = weights;
+    for (Index k = 0; k < k_; ++k) {
+      if (interrupt_ && interrupt_()) throw Stopped();
+      // At first, and where all rows coincide with centres, rows are drawn by weight alone.
+      const bool by_distance = k > 0 && lane_masses.maxCoeff() > 0;
+      std::vector<Index> drawn;
+      for (int t = 0; t < (k > 0 ? trials : 1); ++t) {
+        const double u = random.uniform(place++)[0];
+        drawn.push_back(by_distance ? pick(lane_masses, u, contribution) : pick(weights, u, weight));
+      }
+      Index best = 0;
+      if (k > 0) gains(row_values(data_, drawn), centres.topRows(k)).maxCoeff(&best);
+      chosen.push_back(drawn[static_cast<std::size_t>(best)]);
+      centres.row(k) = row_values(data_, {chosen.back()});
+      lane_masses = add_centre(centres, k);
+    }
+    return chosen;
+  }
+
+  /// Draws K different rows, with probability proportional to their weights.
+  /// \throws DegenerateData if fewer rows have a positive weight.
+  std::vector<Index> uniform(const Random& random) const {
+    std::vector<Index> chosen;
+    std::vector<bool> taken(static_cast<std::size_t>(data_.rows()), false);
+    const auto remaining = [&](Index i) { return taken[static_cast<std::size_t>(i)] ? 0.0 : data_.weight(i); };
+    Vector lane_masses = masses(remaining);
+    for (std::uint64_t place = 0; static_cast<Index>(chosen.size()) < k_; ++place) {
+      const Index i = pick(lane_masses, random.uniform(place)[0], remaining);
+      if (i < 0) throw DegenerateData("There are fewer rows with a positive weight than components.");
+      chosen.push_back(i);
+      taken[static_cast<std::size_t>(i)] = true;
+      const Index lane = lanes_.lane_of(i);
+      lane_masses(lane) = lane_mass(lane, remaining);
+    }
+    return chosen;
+  }
+
+ private:
+  template <class Mass>
+  double lane_mass(Index lane, const Mass& mass) const {
+    double sum = 0;
+    for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) sum += mass(i);
+    return sum;
+  }
+
+  /// Sums of mass(row) over each lane.
+  template <class Mass>
+  Vector masses(const Mass& mass) const {
+    Vector sums(lanes_.count);
+    parallel_for(lanes_.count, n_threads_, [&](Index lane) { sums(lane) = lane_mass(lane, mass); });
+    return sums;
+  }
+
+  /// The row at which the cumulated mass passes u times the total; -1 if there is no mass.
+  template <class Mass>
+  Index pick(const Vector& lane_masses, double u, const Mass& mass) const {
+    double target = u * lane_masses.sum();
+    Index last_lane = lanes_.count - 1, lane = 0;
+    while (last_lane > 0 && !(lane_masses(last_lane) > 0)) --last_lane;
+    for (; lane < last_lane && target >= lane_masses(lane); ++lane) target -= lane_masses(lane);
+    Index last = -1;
+    for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
+      const double m = mass(i);
+      if (!(m > 0)) continue;
+      last = i;
+      if (target < m) break;
+      target -= m;
+    }
+    return last;
+  }
+
+  /// What each candidate as a further centre would take off sum_n w_n closest_n.
+  RowVector gains(const Matrix& candidates, const Eigen::Ref<const Matrix>& centres) const {
+    const Index trials = candidates.rows();
+    Matrix apart(centres.rows(), trials);
+    for (Index c = 0; c < centres.rows(); ++c)
+      for (Index t = 0; t < trials; ++t) apart(c, t) = spread_.squared_distance(centres.row(c), candidates.row(t));
+    const Vector least_apart = apart.rowwise().minCoeff();
+    // Eight candidates side by side, and four features, so that no sum waits for itself.
+    constexpr Index wide = 8, deep = 4;
+    using Candidates = Eigen::Array<double, wide, 1>;
+    const auto filled = [](Index n, Index step) { return (n + step - 1) / step * step; };
+    const Index d = data_.cols();
+    Eigen::ArrayXXd by_feature = Eigen::ArrayXXd::Zero(filled(trials, wide), filled(d, deep));
+    by_feature.topLeftCorner(trials, d) = candidates.array();
+    return sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
+      RowVector gain = RowVector::Zero(trials), x = RowVector::Zero(by_feature.cols());
+      for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
+        if (!(data_.weight(i) > 0)) continue;
+        const double closest = closest_(i);
+        if (least_apart(nearest_[static_cast<std::size_t>(i)]) >= 4 * closest) continue;
+        data_.load_row(i, x.head(d));
+        for (Index t = 0; t < trials; t += wide) {
+          Candidates parts[deep] = {Candidates::Zero(), Candidates::Zero(), Candidates::Zero(), Candidates::Zero()};
+          for (Index j = 0; j < x.size(); j += deep)
+            for (Index f = 0; f < deep; ++f)
+              parts[f] += ((by_feature.col(j + f).segment<wide>(t) - x(j + f)) * spread_.unit).square();
+          const Candidates distance = (parts[0] + parts[1]) + (parts[2] + parts[3]);
+          for (Index s = 0; s < std::min(wide, trials - t); ++s)
+            if (distance(s) < closest) gain(t + s) += data_.weight(i) * (closest - distance(s));
+        }
+      }
+      return gain;
+    });
+  }
+
+  /// Makes row k of `centres` a centre: updates labels and closest distances. Returns sum w closest over each lane.
+  Vector add_centre(const Matrix& centres, Index k) {
+    Vector apart(k + 1);
+    for (Index c = 0; c <= k; ++c) apart(c) = spread_.squared_distance(centres.row(c), centres.row(k));
+    Vector sums = Vector::Zero(lanes_.count);
+    parallel_for(lanes_.count, n_threads_, [&](Index lane) {
+      RowVector x(data_.cols());
+      for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
+        if (!(data_.weight(i) > 0)) continue;
+        auto& label = nearest_[static_cast<std::size_t>(i)];
+        if (k == 0 || apart(label) < 4 * closest_(i)) {
+          data_.load_row(i, x);
+          const double distance = spread_.squared_distance(x, centres.row(k));
+          if (distance < closest_(i)) {
+            closest_(i) = distance;
+            label = static_cast<std::int32_t>(k);
+          }
+        }
+        sums(lane) += data_.weight(i) * closest_(i);
+      }
+    });
+    return sums;
+  }
+
+  const Data& data_;
+  const Spread& spread_;
+  Index k_;
+  int n_threads_;
+  Interrupt interrupt_;
+  Lanes lanes_;
+  std::vector<std::int32_t> nearest_;  // centre that is nearest to each row so far
+  Vector closest_;                     // squared distance to it
+};
+
+}  // namespace gaussmix

@@ -1,0 +1,85 @@
+// Mean and scale of all rows: the frame in which a start is sought, and the unit of its distances.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "gaussmix/data.hpp"
+#include "gaussmix/parallel.hpp"
+
+namespace gaussmix {
+
+/// Mean and scale of all rows.
+struct Spread {
+  RowVector mean;           ///< d
+  double unit = 1;          ///< power of two near the inverse root of the mean variance
+  double variance = 0;      ///< mean variance over the features, in squared units
+  double total_weight = 0;  ///< of the rows, as scaled
+
+  /// |a - b|^2 in these units: a sum of squared differences, exact at any offset.
+  double squared_distance(const Eigen::Ref<const RowVector>& a, const Eigen::Ref<const RowVector>& b) const {
+    return ((a - b) * unit).squaredNorm();
+  }
+
+  /// How passes over rows that look for a start are cut.
+  static Lanes lanes(const Data& data) { return Lanes(data.rows(), 256, 64); }
+};
+
+/// The values of some rows.
+inline Matrix row_values(const Data& data, const std::vector<Index>& indices) {
+  Matrix result(static_cast<Index>(indices.size()), data.cols());
+  for (Index r = 0; r < result.rows(); ++r) data.load_row(indices[static_cast<std::size_t>(r)], result.row(r));
+  return result;
+}
+
+/// Measured about the first that counts and in units of the largest shift from it: no square overflows.
+inline Spread measure_spread(const Data& data, int n_threads) {
+  const Index d = data.cols();
+  const Lanes lanes = Spread::lanes(data);
+  Index present = 0;
+  while (present + 1 < data.rows() && !(data.weight(present) > 0)) ++present;
+  const RowVector reference = row_values(data, {present});
+  Vector largest = Vector::Zero(lanes.count);
+  parallel_for(lanes.count, n_threads, [&](Index lane) {
+    Block x;
+    lanes.for_blocks(lane, [&](Index first, Index n) {
+      x.resize(n, d);
+      data.load(first, x);
+      for (Index i = 0; i < n; ++i)
+        if (data.weight(first + i) > 0) {
+          require(x.row(i).allFinite(), "the data must not contain NaN or infinity");
+          x.row(i) -= reference;
+          largest(lane) = std::max(largest(lane), x.row(i).cwiseAbs().maxCoeff());
+        }
+    });
+  });
+  if (!std::isfinite(largest.maxCoeff()))
+    throw DegenerateData("The values of the data overflow; scale the input data.");
+  // A power of two, and its inverse, that are normal numbers even where the data are not.
+  const auto inverse_scale = [](double x) { return x > 0 ? std::ldexp(1.0, -std::max(-1000, std::ilogb(x))) : 1.0; };
+  const double unit = inverse_scale(largest.maxCoeff());
+  const RowVector sums = sum_over_lanes(lanes, n_threads, [&](Index lane) {
+    RowVector sum = RowVector::Zero(2 * d + 1);  // weight, first and second moments
+    Block x;
+    Vector w;
+    lanes.for_blocks(lane, [&](Index first, Index n) {
+      x.resize(n, d);
+      w.resize(n);
+      data.load(first, x);
+      data.load_weights(first, w);
+      // A row without weight may be so far out that its square is not a number.
+      x = (w.array() > 0).replicate(1, d).select((x.rowwise() - reference) * unit, 0.0);
+      sum(0) += w.sum();
+      sum.segment(1, d) += w.transpose() * x;
+      sum.tail(d) += w.transpose() * x.cwiseAbs2();
+    });
+    return sum;
+  });
+  const RowVector mean = sums.segment(1, d) / sums(0);
+  const double variance = std::max(0.0, (sums.tail(d) / sums(0) - mean.cwiseAbs2()).mean());
+  const double to_root = unit < 0x1p900 ? inverse_scale(std::sqrt(variance)) : 1.0;
+  return {reference + mean / unit, unit * to_root, variance * to_root * to_root, sums(0)};
+}
+
+}  // namespace gaussmix
