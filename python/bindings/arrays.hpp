@@ -5,7 +5,6 @@
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 #include "gaussmix/data.hpp"
@@ -35,13 +34,5 @@ inline Matrix to_matrix(const DoubleArray& a, Index rows) {
 
 inline py::array_t<double> to_array(const Vector& v) { return py::array_t<double>(v.size(), v.data()); }
 inline py::array_t<double> to_array(const Matrix& m) { return py::array_t<double>({m.rows(), m.cols()}, m.data()); }
-
-/// An array that owns a matrix, without a copy.
-inline py::array_t<double> adopt(Matrix&& m) {
-  auto owner = std::make_unique<Matrix>(std::move(m));
-  const py::capsule capsule(owner.get(), [](void* p) { delete static_cast<Matrix*>(p); });
-  const Matrix* matrix = owner.release();
-  return py::array_t<double>({matrix->rows(), matrix->cols()}, matrix->data(), capsule);
-}
 
 }  // namespace gaussmix::python

@@ -212,13 +212,17 @@ void bind_mixture(py::module_& m, py::dict& types) {
          std::uint64_t seed, int n_threads) {
         // Draws need no factors of precisions; the covariances stand in for them.
         const auto mixture = restore<Covariance>(weights, means, covariances, covariances);
-        auto drawn = [&] {
+        // NumPy's memory, which comes in large pages.
+        require(n >= 1, "at least one row must be drawn");
+        py::array_t<double> rows({n, mixture.n_features()});
+        py::array_t<std::int64_t> labels(n);
+        auto* x = rows.mutable_data();
+        auto* y = labels.mutable_data();
+        {
           const py::gil_scoped_release unlock;
-          return sample(mixture, n, seed, n_threads);
-        }();
-        return py::make_tuple(
-            adopt(std::move(drawn.x)),
-            py::array_t<std::int64_t>(static_cast<py::ssize_t>(drawn.labels.size()), drawn.labels.data()));
+          sample(mixture, n, seed, x, y, n_threads);
+        }
+        return py::make_tuple(rows, labels);
       },
       py::arg("weights"), py::arg("means"), py::arg("covariances"), py::arg("n_samples"), py::arg("seed"),
       py::arg("n_threads"));

@@ -137,9 +137,9 @@ TYPED_TEST(Accumulate, far_apart_needle_thin_components) {
   Matrix x(900, 3);
   const Matrix z = normals(900, 3, 16);
   for (Index i = 0; i < 900; ++i) {
-    Matrix row = z.row(i);
-    ASSERT_TRUE(TypeParam::colour(mixture.covariance(i % 3), 3, row));
-    x.row(i) = mixture.means.row(i % 3) + row;
+    Block row = mixture.means.row(i % 3).transpose();
+    ASSERT_TRUE(TypeParam::add_coloured(mixture.covariance(i % 3), z.row(i).transpose(), row));
+    x.row(i) = row.transpose();
   }
   // Smallest deviation 1e-3 at 1e4: the rows themselves have 1e-9 of it, but they are what both sides are given.
   EXPECT_TRUE(close(accumulate(mixture, Data(x)), reference::accumulate(mixture, x, {}), 1e-10L, 1e4L));
@@ -189,6 +189,23 @@ TYPED_TEST(Accumulate, squares_that_overflow_are_an_error) {
   for (const double far : {1e155, 1e160, 1e300}) {
     x(3, 1) = far;
     EXPECT_THROW(accumulate(mixture, Data(x)), gaussmix::DegenerateData) << far;
+  }
+}
+
+TYPED_TEST(Accumulate, floats_keep_their_digits) {
+  using MatrixF = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  unsigned seed = 50;
+  for (const Index k : {1, 2, 6, 20}) {
+    const auto mixture = random_mixture<TypeParam>(k, 3, ++seed, 0.5, 2);
+    // Blocks of float products, and one row that takes its block to double.
+    MatrixF x = (0.7 * normals(9000, 3, seed)).template cast<float>();
+    x(10, 0) = 500;
+    const auto weights = uniforms(9000, 0.5, 3, seed);
+    Data data(x);
+    data.set_weights(weights.data());
+    const auto s = accumulate(mixture, data);
+    EXPECT_TRUE(close(s, reference::accumulate(mixture, x.template cast<double>(), weights), 1e-5L)) << k;
+    EXPECT_TRUE(this->same_bits(accumulate(mixture, data, 2), s));
   }
 }
 

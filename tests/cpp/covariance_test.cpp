@@ -187,15 +187,17 @@ TYPED_TEST(CovarianceType, sums_over_features_hold_the_second_moment) {
   }
 }
 
-TYPED_TEST(CovarianceType, colour_gives_the_covariance_to_standard_normal_rows) {
+TYPED_TEST(CovarianceType, coloured_gives_the_covariance_to_standard_normal_columns) {
   for (const Index d : this->dimensions) {
     const RowVector sigma = this->stored_covariance(d, 17);
-    Matrix a = Matrix::Identity(d, d);  // row i becomes column i of A
-    ASSERT_TRUE(TypeParam::colour(sigma.data(), d, a));
-    EXPECT_TRUE(close(Matrix(a.transpose() * a), this->dense_of(sigma, d), 1e-14L));
+    const Block identity = Block::Identity(d, d);
+    Block a = Block::Constant(d, d, 7);
+    ASSERT_TRUE(TypeParam::add_coloured(sigma.data(), identity, a));
+    a.array() -= 7;
+    EXPECT_TRUE(close(Matrix(a * a.transpose()), this->dense_of(sigma, d), 1e-13L));
     RowVector bad = sigma;
     bad(bad.size() - 1) = -1;
-    EXPECT_FALSE(TypeParam::colour(bad.data(), d, a));
+    EXPECT_FALSE(TypeParam::add_coloured(bad.data(), identity, a));
   }
 }
 

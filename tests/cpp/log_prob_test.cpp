@@ -25,7 +25,7 @@ struct LogProbOf : testing::Test {
   static void compare(const Mixture<Covariance>& mixture, const Matrix& x, bool dense, double tolerance) {
     const auto block = expect(mixture, x);
     const auto e = reference::expect(mixture, x);
-    EXPECT_EQ(block.dense, dense);
+    EXPECT_EQ(block.kernel, dense ? gaussmix::Kernel::dense : gaussmix::Kernel::centred);
     for (Index i = 0; i < x.rows(); ++i) {
       const auto expected = static_cast<double>(e.log_norm[static_cast<std::size_t>(i)]);
       ASSERT_NEAR(block.log_norm(i), expected, tolerance + 1e-14 * std::abs(expected)) << "row " << i;
@@ -149,6 +149,65 @@ TYPED_TEST(LogProbOf, blocks_of_a_row_range_and_weights_are_loaded) {
   EXPECT_TRUE(block.x == x.bottomRows(15));
   for (Index i = 0; i < 15; ++i) EXPECT_EQ(block.weights(i), weights[static_cast<std::size_t>(25 + i)]);
   EXPECT_EQ(block.log_norm.size(), 15);
+}
+
+using MatrixF = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+TYPED_TEST(LogProbOf, floats_near_the_model_go_single_within_their_own_digits) {
+  constexpr double eps = 0x1p-23;
+  unsigned seed = 0;
+  for (const Index n : {1, 5, 49, 200})
+    for (const Index d : {1, 2, 5})
+      for (const Index k : {1, 3, 17}) {
+        const auto mixture = random_mixture<TypeParam>(k, d, ++seed, 0.5, 2);
+        const MatrixF x = (mixture.means(0, 0) + normals(n, d, seed).array() * 0.7).template cast<float>();
+        BlockBuffers<TypeParam> block;
+        LogProb<TypeParam>(mixture).expect(Data(x), 0, n, block, true);
+        if (d <= 2) {
+          ASSERT_EQ(block.kernel, gaussmix::Kernel::single);
+        }
+        if (block.kernel != gaussmix::Kernel::single) continue;
+        const auto e = reference::expect(mixture, x.template cast<double>());
+        for (Index i = 0; i < n; ++i) {
+          const auto expected = static_cast<double>(e.log_norm[static_cast<std::size_t>(i)]);
+          ASSERT_NEAR(block.log_norm(i), expected, gaussmix::single_limit * eps * (1 + std::abs(expected)));
+        }
+        const Matrix r = block.single_table.topRows(n).template cast<double>();
+        EXPECT_TRUE(close(r, e.r, gaussmix::single_limit * eps, 1));
+        EXPECT_TRUE((block.single_table.bottomRows(block.single_table.rows() - n).array() == 0).all());
+      }
+}
+
+TEST(MayBeSingle, many_rows_that_are_all_floats) {
+  const MatrixF floats = MatrixF::Zero(gaussmix::single_rows, 2);
+  const Matrix doubles = Matrix::Zero(gaussmix::single_rows, 2);
+  EXPECT_TRUE(gaussmix::may_be_single(Data(floats)));
+  EXPECT_FALSE(gaussmix::may_be_single(Data(doubles)));
+  EXPECT_FALSE(gaussmix::may_be_single(Data(floats.data(), floats.rows() - 1, 2, 2)));
+  EXPECT_FALSE(gaussmix::may_be_single(Data({{doubles.data(), 2, false}, {floats.data(), 2, true}}, floats.rows())));
+}
+
+TYPED_TEST(LogProbOf, only_floats_that_float_is_enough_for_go_single) {
+  const auto mixture = random_mixture<TypeParam>(3, 2, 5, 0.5, 2);
+  const Matrix x = 0.5 * normals(40, 2, 6);
+  const MatrixF rows = x.cast<float>();
+  const LogProb<TypeParam> log_prob(mixture);
+  const auto kernel = [&](const Data& data, bool allow_single = true) {
+    BlockBuffers<TypeParam> block;
+    log_prob.expect(data, 0, data.rows(), block, allow_single);
+    return block.kernel;
+  };
+  using gaussmix::Kernel;
+  EXPECT_EQ(kernel(Data(rows)), Kernel::single);
+  EXPECT_EQ(kernel(Data(rows), false), Kernel::dense);
+  MatrixF far = rows;
+  far(3, 1) = 100;
+  EXPECT_EQ(kernel(Data(far)), Kernel::dense);
+  std::vector<double> weights(40, 1.0);
+  weights[2] = 0;
+  EXPECT_EQ(kernel(Data(rows).set_weights(weights.data())), Kernel::single);
+  weights[2] = 1e-8;
+  EXPECT_EQ(kernel(Data(rows).set_weights(weights.data())), Kernel::dense);
 }
 
 }  // namespace

@@ -29,6 +29,25 @@ TEST(Normalize, exponential_is_right_to_its_last_digits) {
   }
 }
 
+TEST(Normalize, exponential_of_floats_is_right_to_its_last_digits) {
+  constexpr Index rows = gaussmix::panel_rows<float>;
+  for (float x = -86; x <= 0; x += 0.0137f) {
+    alignas(64) float values[rows];
+    for (Index i = 0; i < rows; ++i) values[i] = std::min(0.0f, x + 1e-3f * static_cast<float>(i));
+    const std::vector<float> arguments(values, values + rows);
+    gaussmix::detail::exp_not_positive(values);
+    for (Index i = 0; i < rows; ++i) {
+      const double expected = std::exp(double{arguments[static_cast<std::size_t>(i)]});
+      ASSERT_LE(std::abs(values[i] / expected - 1), 2.4e-7) << arguments[static_cast<std::size_t>(i)];
+    }
+  }
+  alignas(64) float far[rows];
+  std::fill_n(far, rows, -HUGE_VALF);
+  gaussmix::detail::exp_not_positive(far);
+  EXPECT_GT(far[0], 0);
+  EXPECT_LT(far[0], 2e-38f);
+}
+
 TEST(Normalize, zero_is_exact_and_what_lies_far_below_is_next_to_nothing) {
   constexpr Index rows = gaussmix::panel_rows<double>;
   alignas(64) double values[rows];

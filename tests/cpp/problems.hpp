@@ -13,6 +13,7 @@
 
 namespace problems {
 
+using gaussmix::Block;
 using gaussmix::Index;
 using gaussmix::Matrix;
 using gaussmix::RowVector;

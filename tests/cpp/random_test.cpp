@@ -49,16 +49,34 @@ TEST(Philox, uniform_numbers) {
   EXPECT_NEAR(products / n, 1.0 / 4, 5 * std::sqrt(7.0 / 144 / n));
 }
 
+TEST(Philox, batches_are_the_numbers_of_their_places) {
+  const Random random(6, Purpose::normals, 7);
+  for (const std::uint64_t first : {0ull, 3ull, 64ull, 0xffffffffull, 1ull << 40}) {
+    const auto u = random.uniforms(first), z = random.normals(first), later = random.normals(first + 5);
+    for (int i = 0; i < Random::batch; ++i) {
+      const auto expected = random.uniform(first + static_cast<std::uint64_t>(i));
+      EXPECT_EQ(u[0](i), expected[0]);
+      EXPECT_EQ(u[1](i), expected[1]);
+      const double radius = std::sqrt(-2 * std::log(expected[0])), angle = 2 * std::acos(-1.0) * expected[1];
+      EXPECT_NEAR(z[0](i), radius * std::cos(angle), 1e-14);
+      EXPECT_NEAR(z[1](i), radius * std::sin(angle), 1e-14);
+      if (i < 5) continue;
+      EXPECT_EQ(z[0](i), later[0](i - 5)) << "a number depends on where it stands in its batch";
+      EXPECT_EQ(z[1](i), later[1](i - 5));
+    }
+  }
+}
+
 TEST(Philox, normal_numbers) {
   const Random random(4, Purpose::normals);
-  constexpr int n = 100000;
+  constexpr int n = 1600 * Random::batch;
   std::array<double, 5> moments{};
   double product = 0;
-  for (int i = 0; i < n; ++i) {
-    const auto z = random.normal(static_cast<std::uint64_t>(i));
-    for (const double v : z)
-      for (int p = 1; p <= 4; ++p) moments[static_cast<std::size_t>(p)] += std::pow(v, p) / (2 * n);
-    product += z[0] * z[1] / n;
+  for (int first = 0; first < n; first += Random::batch) {
+    const auto z = random.normals(static_cast<std::uint64_t>(first));
+    for (const auto& half : z)
+      for (int p = 1; p <= 4; ++p) moments[static_cast<std::size_t>(p)] += half.pow(p).sum() / (2 * n);
+    product += (z[0] * z[1]).sum() / n;
   }
   // Moments 0, 1, 0, 3; the variance of z^p is E z^2p - (E z^p)^2 = 1, 2, 15, 96.
   const auto five_errors = [](double variance) { return 5 * std::sqrt(variance / (2 * n)); };

@@ -61,6 +61,30 @@ TYPED_TEST(SampleOf, labels_ascend_and_weight_zero_is_never_drawn) {
   }
 }
 
+TEST(DrawCounts, equal_those_of_a_search_for_each_row) {
+  const gaussmix::Random random(9, gaussmix::Purpose::labels);
+  for (const Index k : {1, 2, 3, 5, 64, 1000}) {
+    Vector weights(k);
+    for (Index c = 0; c < k; ++c)
+      weights(c) = c % 5 == 3 ? 0 : std::pow(0.99, static_cast<double>(c)) * (c % 7 ? 1 : 30);
+    constexpr Index n = 20011;
+    std::vector<Index> expected(static_cast<std::size_t>(k));
+    for (Index i = 0; i < n; ++i) {
+      const double target =
+          random.uniform(static_cast<std::uint64_t>(i / 2))[static_cast<std::size_t>(i % 2)] * weights.sum();
+      double cumulated = weights(0);
+      Index c = 0;
+      while (cumulated <= target) cumulated += weights(++c);
+      ++expected[static_cast<std::size_t>(c)];
+    }
+    for (const int n_threads : {1, 3}) {
+      const auto counts = gaussmix::detail::draw_counts(weights, n, random, n_threads);
+      for (Index c = 0; c < k; ++c) ASSERT_NEAR(counts(c), expected[static_cast<std::size_t>(c)], 1) << k;
+      EXPECT_EQ(counts.sum(), n);
+    }
+  }
+}
+
 TYPED_TEST(SampleOf, errors) {
   EXPECT_THROW(sample(this->mixture, 0, 1), std::invalid_argument);
   this->mixture.covariances.setConstant(-1);

@@ -60,6 +60,19 @@ def test_float32_rows_give_the_numbers_of_the_same_rows_in_float64(name, covaria
     assert_close(ours.score_samples(X), theirs.score_samples(X), 1e-4)
 
 
+def test_many_float32_rows_keep_the_digits_of_float32(covariance_type):
+    # So many, and so near to each other, that the products are made in float32.
+    X = (np.random.default_rng(0).normal(size=(20_000, 3)) * [1, 2, 3]).astype(np.float32)
+    start = explicit_start(X, 4, covariance_type) | {"tol": 0, "max_iter": 10}
+    single, double = (GaussianMixture(**start).fit(rows) for rows in (X, X.astype(np.float64)))
+    for array in ARRAYS:
+        assert_close(getattr(single, array), getattr(double, array), 1e-5, array)
+    np.testing.assert_allclose(single.lower_bounds_, double.lower_bounds_, rtol=1e-6)
+    assert single.score(X) == single.lower_bound_
+    assert single.score(X) == pytest.approx(double.score(X), rel=1e-6)
+    np.testing.assert_array_equal(single.predict(X), single.predict_proba(X).argmax(axis=1))
+
+
 DTYPES = [np.float64, np.float32, np.float16, np.int64, np.int32, np.uint8, bool]
 
 

@@ -37,6 +37,14 @@ def test_a_fit_has_the_same_bits_on_any_number_of_threads(init, dtype, covarianc
         assert_same_bits(one, other)
 
 
+def test_float32_products_have_the_same_bits(covariance_type):
+    X = np.random.default_rng(2).normal(size=(20_000, 3)).astype(np.float32)
+    params = {"n_components": 5, "covariance_type": covariance_type, "random_state": 0, "max_iter": 4, "tol": 0}
+    one, *others = (GaussianMixture(**params, n_threads=n).fit(X) for n in THREADS)
+    for other in others:
+        assert_same_bits(one, other)
+
+
 @pytest.mark.parametrize("shift", [0, 1e9])
 def test_predictions_and_samples_have_the_same_bits(covariance_type, shift):
     X = ROWS + shift

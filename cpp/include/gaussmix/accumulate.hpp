@@ -78,16 +78,17 @@ struct Moments {
 
 namespace detail {
 
-/// The sums over the features of dense blocks.
-template <class Covariance>
+/// The sums over the features of dense blocks, whose products are of `Scalar`.
+template <class Covariance, class Scalar>
 struct DenseSums {
-  FeatureSums<double> sums;
+  FeatureSums<Scalar> sums;
   Matrix total;  // tied: d x d
 
   DenseSums(Index k, Index d) : sums(Covariance::features(d), k), total(Matrix::Zero(Covariance::shared ? d : 0, d)) {}
 
-  void add(BlockBuffers<Covariance>& block) {
-    block.panels.accumulate(block.table, block.weights, sums);
+  template <class Panels, class Table>
+  void add(Panels& panels, const Table& table, const BlockBuffers<Covariance>& block) {
+    panels.accumulate(table, block.weights, sums);
     Covariance::add_total(block.z, block.weights, total);
   }
 
@@ -133,12 +134,14 @@ Part sum_in_order(std::vector<Part>& parts) {
 /// What one lane of a pass sums up; each kind of moments is made when the first block needs it.
 template <class Covariance>
 struct Sums {
-  std::optional<DenseSums<Covariance>> dense;
+  std::optional<DenseSums<Covariance, double>> dense;
+  std::optional<DenseSums<Covariance, float>> single;
   std::optional<Moments<Covariance>> centred;
   double log_likelihood = 0, total_weight = 0;
 
   Sums& operator+=(Sums& other) {
     add(dense, other.dense);
+    add(single, other.single);
     add(centred, other.centred);
     log_likelihood += other.log_likelihood;
     total_weight += other.total_weight;
@@ -191,9 +194,13 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
     const auto add_block = [&] {
       if (block.overflows()) throw DegenerateData(overflow_message);
       add_likelihood(block.weights, block.log_norm);
-      if (block.dense) {
+      if (block.kernel == Kernel::dense) {
         if (!sums.dense) sums.dense.emplace(k, d);
-        return sums.dense->add(block);
+        return sums.dense->add(block.panels, block.table, block);
+      }
+      if (block.kernel == Kernel::single) {
+        if (!sums.single) sums.single.emplace(k, d);
+        return sums.single->add(block.single_panels, block.single_table, block);
       }
       for (Index c = 0; c < k; ++c) {
         log_prob.centre(block, c);
@@ -219,8 +226,12 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   const auto sums = detail::sum_in_order(parts);
   Statistics<Covariance> statistics(k, d);
   if (sums.centred) statistics = sums.centred->statistics(log_prob.frame(), log_prob.means());
-  if (sums.dense)
-    statistics.merge(sums.dense->moments(d).statistics(log_prob.frame(), log_prob.frame().origin.replicate(k, 1)));
+  const auto merge_dense = [&](const auto& dense) {
+    if (dense)
+      statistics.merge(dense->moments(d).statistics(log_prob.frame(), log_prob.frame().origin.replicate(k, 1)));
+  };
+  merge_dense(sums.dense);
+  merge_dense(sums.single);
   for (Index c = 0; c < k; ++c)
     if (!(statistics.counts(c) > 0)) statistics.means.row(c) = mixture.means.row(c);
   statistics.log_likelihood = sums.log_likelihood;

@@ -66,6 +66,10 @@ class Data {
 
   Index rows() const { return rows_; }
   Index cols() const { return static_cast<Index>(columns_.size()); }
+  /// Whether all values are floats.
+  bool single() const {
+    return std::all_of(columns_.begin(), columns_.end(), [](const Column& c) { return c.single; });
+  }
   bool weighted() const { return weights_ != nullptr; }
   double weight(Index i) const { return weights_ ? weights_[i] * weight_scale_ : 1.0; }
   double weight_scale() const { return weight_scale_; }

@@ -5,8 +5,9 @@
 // all components. *centred*: for each component |(x - mu_k) U_k|^2, from the row itself. Dense cancels: its error in a
 // log-density is about eps kappa, kappa = max_k |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken
 // in the model's own frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact,
-// and no square overflows), and a block where eps kappa is above `dense_limit` goes centred. The choice depends on block
-// and model only.
+// and no square overflows), and a block where eps kappa is above `dense_limit` goes centred. Rows that come as floats go
+// dense in float where kappa <= `single_limit` and there are many: they are themselves known to eps32 |x|. The choice
+// depends on block and model only.
 #pragma once
 
 #include <algorithm>
@@ -24,6 +25,12 @@ namespace gaussmix {
 /// Largest error of a log-density, in nats, that the dense kernel may make before a block goes to the centred one.
 inline constexpr double dense_limit = 1e-10;
 
+/// Largest kappa of a block of floats that goes dense in float: an error of a log-density of 1e-5 nats.
+inline constexpr double single_limit = 100;
+
+/// Smallest scaled weight of a row in such a block; a product of floats with less could be 0.
+inline constexpr double single_weight = 1e-6;
+
 /// Squared Mahalanobis distances are held below this, so that a row at any distance has a finite log-density.
 inline constexpr double largest_distance = 1e300;
 
@@ -35,6 +42,15 @@ struct Frame {
     z = ((x.rowwise() - origin).array().rowwise() * scale.array()).matrix();
   }
 };
+
+/// Rows of a data set from which on floats may be computed as floats: fewer take no time, and nothing is then averaged out.
+inline constexpr Index single_rows = 8192;
+
+/// Whether blocks of these rows may be computed in float.
+inline bool may_be_single(const Data& data) { return data.rows() >= single_rows && data.single(); }
+
+/// How the E-step of a block was done.
+enum class Kernel { dense, single, centred };
 
 /// Buffers for one block of rows: what goes through the E-step. One for each thread.
 template <class Covariance>
@@ -48,7 +64,9 @@ struct BlockBuffers {
   Vector log_norm;                           ///< log p(x_n)
   Vector weights;                            ///< scaled weights of the rows
   double radius2 = 0;                        ///< largest |z|^2
-  bool dense = true;
+  Kernel kernel = Kernel::dense;
+  FeaturePanels<Covariance, float> single_panels;  ///< phi(z) and `table`, where the kernel is `single`
+  Eigen::MatrixXf single_table;
 
   Index rows() const { return x.rows(); }
   /// rows x K
@@ -116,19 +134,30 @@ class LogProb {
   const double* factor(Index k) const { return factors_.row(matrix_of<Covariance>(k)).data(); }
   const Vector& constants() const { return constants_; }  ///< log pi_k - d/2 log 2 pi + log |U_k|
   const Coefficients<double>& coefficients() const { return theta_; }
+  const Coefficients<float>& single_coefficients() const { return single_theta_; }
   const Vector& precision_norms() const { return precision_norms_; }  ///< largest row sum of |P_k|, in the frame
   const Vector& mean_norms() const { return mean_norms_; }            ///< |mu_k - origin|, in the frame
 
-  /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities.
-  void expect(const Data& data, Index first, Index rows, BlockBuffers<Covariance>& block) const {
+  /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities; if `allow_single`, in
+  /// float where that is enough.
+  void expect(const Data& data, Index first, Index rows, BlockBuffers<Covariance>& block,
+              bool allow_single = false) const {
     block.resize(rows, n_features(), n_components());
     data.load(first, block.x);
     data.load_weights(first, block.weights);
     frame_.apply(block.x, block.z);
-    weighted_log_prob(block);
-    normalize(rows, block.table, block.log_norm);
+    block.kernel = kernel_of(block, allow_single);
+    if (block.kernel == Kernel::centred) return expect_centred(block);
+    if (block.kernel == Kernel::single) {
+      block.single_table.resize(padded<float>(rows), n_components());
+      expect_dense(block.single_panels, single_theta_, block, block.single_table);
+    } else {
+      expect_dense(block.panels, theta_, block, block.table);
+    }
+    if (!Covariance::shared) return;
     // The term that all components share, and that the features leave out.
-    if (Covariance::shared && block.dense) block.log_norm -= 0.5 * block.whitened.rowwise().squaredNorm();
+    Covariance::whiten(block.z, factors_.row(0).data(), block.whitened);
+    block.log_norm -= 0.5 * block.whitened.rowwise().squaredNorm();
   }
 
   /// block.offset = (x - mu_k) * scale: from the row itself, so that it keeps the digits that x has.
@@ -158,6 +187,7 @@ class LogProb {
   void set_coefficients(const Matrix& precisions, int n_threads) {
     const Index k = n_components(), d = n_features();
     theta_ = Coefficients<double>(Covariance::features(d), k);
+    single_theta_ = Coefficients<float>(Covariance::features(d), k);
     precision_norms_ = mean_norms_ = Vector::Zero(k);
     parallel_for(k, worth_threads(factors_, n_threads), [&](Index c) {
       const Index m = matrix_of<Covariance>(c);
@@ -172,34 +202,46 @@ class LogProb {
       theta(0) = constants_(c) - 0.5 * whitened.squaredNorm();
       theta.segment(1, d) = dense * offset.transpose();
       Covariance::quadratic_coefficients(precisions.row(m).data(), d, theta.tail(theta.size() - 1 - d));
+      single_theta_.column(c) = theta.template cast<float>();
     });
   }
 
-  void weighted_log_prob(BlockBuffers<Covariance>& block) const {
+  /// The kernel that the rows of a block need.
+  Kernel kernel_of(BlockBuffers<Covariance>& block, bool allow_single) const {
     const Vector radii2 = block.z.rowwise().squaredNorm();
     block.radius2 = radii2.maxCoeff();
     if (std::isnan(radii2.sum())) require(!block.x.hasNaN(), "the data must not contain NaN");
     const double kappa =
         (precision_norms_.array() * (std::sqrt(block.radius2) + mean_norms_.array()).square()).maxCoeff();
-    block.dense = std::numeric_limits<double>::epsilon() * kappa <= dense_limit;
-    if (block.dense) {
-      block.panels.load(block.z);
-      block.panels.multiply(theta_, block.table);
-      if (Covariance::shared) Covariance::whiten(block.z, factors_.row(0).data(), block.whitened);
-      return;
-    }
+    if (!(std::numeric_limits<double>::epsilon() * kappa <= dense_limit)) return Kernel::centred;
+    const auto enough = [](double w) { return w == 0 || w >= single_weight; };
+    if (allow_single && kappa <= single_limit && std::all_of(block.weights.begin(), block.weights.end(), enough))
+      return Kernel::single;
+    return Kernel::dense;
+  }
+
+  template <class Panels, class Theta, class Table>
+  void expect_dense(Panels& panels, const Theta& theta, BlockBuffers<Covariance>& block, Table& table) const {
+    panels.load(block.z);
+    panels.multiply(theta, table);
+    normalize(block.rows(), table, block.log_norm);
+  }
+
+  void expect_centred(BlockBuffers<Covariance>& block) const {
     for (Index k = 0; k < n_components(); ++k) {
       centre(block, k);
       Covariance::whiten(block.offset, factors_.row(matrix_of<Covariance>(k)).data(), block.whitened);
       block.table.col(k).head(block.rows()) =
           constants_(k) - 0.5 * block.whitened.rowwise().squaredNorm().array().min(largest_distance);
     }
+    normalize(block.rows(), block.table, block.log_norm);
   }
 
   Matrix means_, factors_;  // factors in the frame
   Frame frame_;
   Vector constants_, precision_norms_, mean_norms_;
   Coefficients<double> theta_;
+  Coefficients<float> single_theta_;
 };
 
 }  // namespace gaussmix

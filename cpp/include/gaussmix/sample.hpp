@@ -1,7 +1,8 @@
 // Draws from a mixture: x = mu_k + A_k z, A_k A_k^T = Sigma_k, z standard normal, k with probability pi_k.
 //
 // Row i of a draw depends on the seed, on i and on the labels only, so that any thread may make it. Rows come grouped
-// by component, as scikit-learn gives them; shuffle them where the order matters.
+// by component, as scikit-learn gives them, so that a draw of labels is one of counts; shuffle rows where the order
+// matters.
 #pragma once
 
 #include <algorithm>
@@ -20,71 +21,104 @@ struct Sample {
   std::vector<std::int64_t> labels;  ///< n, ascending
 };
 
+namespace detail {
+
+using Counts = Eigen::Array<Index, Eigen::Dynamic, 1>;
+
+/// How many of n rows fall to each component: by inversion of the cumulated weights, in sums and comparisons only, which
+/// are the same on every machine. A table tells where to begin (Chen, Asau, "On generating random variates from an
+/// empirical distribution", 1974).
+inline Counts draw_counts(const Vector& weights, Index n, const Random& random, int n_threads) {
+  const Index k = weights.size();
+  Vector cumulated(k);
+  double total = 0;
+  Index last = 0;
+  for (Index c = 0; c < k; ++c) {
+    cumulated(c) = total += weights(c);
+    if (weights(c) > 0) last = c;
+  }
+  const auto buckets = static_cast<double>(k);
+  std::vector<Index> guide(static_cast<std::size_t>(k));
+  for (Index bucket = 0, c = 0; bucket < k; ++bucket) {
+    while (c < last && cumulated(c) <= static_cast<double>(bucket) / buckets * total) ++c;
+    guide[static_cast<std::size_t>(bucket)] = c;
+  }
+  const Lanes lanes((n + 1) / 2, 64 * Random::batch, 64);  // of places, which have two numbers each
+  return sum_over_lanes(lanes, n_threads, [&](Index lane) {
+    Counts counts = Counts::Zero(k);
+    for_blocks(lanes.first(lane), lanes.first(lane + 1) - lanes.first(lane), Random::batch,
+               [&](Index place, Index count) {
+                 const auto pair = random.uniforms(static_cast<std::uint64_t>(place));
+                 for (Index i = 0; i < 2 * count && 2 * place + i < n; ++i) {
+                   const double u = pair[static_cast<std::size_t>(i % 2)](i / 2), target = u * total;
+                   Index c = guide[static_cast<std::size_t>(u * buckets)];
+                   while (c < last && cumulated(c) <= target) ++c;
+                   while (c > 0 && cumulated(c - 1) > target) --c;
+                   ++counts(c);
+                 }
+               });
+    return counts;
+  });
+}
+
+}  // namespace detail
+
 /// Draws n rows.
 ///
 /// \param mixture    uses weights, means and covariances
 /// \param n          rows, at least 1
 /// \param seed       of the generator: equal seeds, equal rows at any number of threads
+/// \param rows       n x d numbers to be filled, row-major
+/// \param labels     n numbers to be filled with the components of the rows, ascending
 /// \param n_threads  threads at most
-/// \throws NotPositiveDefinite if a covariance is not; std::invalid_argument if n < 1; std::bad_alloc if n is too large
+/// \throws NotPositiveDefinite if a covariance is not; std::invalid_argument if n < 1
 template <class Covariance>
-Sample sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, int n_threads = 1) {
+void sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, double* rows, std::int64_t* labels,
+            int n_threads = 1) {
   require(n >= 1, "at least one row must be drawn");
   require(mixture.means.allFinite(), "means must be finite");
   require(mixture.weights.allFinite() && mixture.weights.sum() > 0 && mixture.weights.minCoeff() >= 0,
           "weights must be finite, not negative and not all zero");
   const Index k = mixture.n_components(), d = mixture.n_features();
-  constexpr Index block = 4096;
-  // First of all: more rows than there is memory for are refused before any work.
-  Sample result{Matrix(n, d), std::vector<std::int64_t>(static_cast<std::size_t>(n))};
-
-  // Labels by inversion of the cumulated weights: sums and comparisons only, the same on every machine.
-  std::vector<double> cumulated(static_cast<std::size_t>(k));
-  double total = 0;
-  for (Index c = 0; c < k; ++c) cumulated[static_cast<std::size_t>(c)] = total += mixture.weights(c);
-  const Random label_stream(seed, Purpose::labels);
-  const Lanes lanes(n, block, 64);
-  std::vector<std::vector<Index>> counts(static_cast<std::size_t>(lanes.count),
-                                         std::vector<Index>(static_cast<std::size_t>(k), 0));
-  Index last = k - 1;
-  while (last > 0 && !(mixture.weights(last) > 0)) --last;
-  parallel_for(lanes.count, n_threads, [&](Index lane) {
-    auto& mine = counts[static_cast<std::size_t>(lane)];
-    for (Index i = lanes.first(lane); i < lanes.first(lane + 1); ++i) {
-      const double u = label_stream.uniform(static_cast<std::uint64_t>(i))[0] * total;
-      const auto c = std::upper_bound(cumulated.begin(), cumulated.end(), u) - cumulated.begin();
-      ++mine[static_cast<std::size_t>(std::min<Index>(c, last))];
-    }
-  });
-
+  const auto counts = detail::draw_counts(mixture.weights, n, Random(seed, Purpose::labels), n_threads);
   struct Task {
     Index component, first, rows;
   };
+  const Index block = std::clamp<Index>(32768 / d, 64, 4096);  // what is made of them stays in a core's cache
   std::vector<Task> tasks;
-  Index first = 0;
+  Index end = 0;
   for (Index c = 0; c < k; ++c) {
-    Index rows = 0;
-    for (const auto& lane : counts) rows += lane[static_cast<std::size_t>(c)];
-    for (const Index end = first + rows; first < end; first += tasks.back().rows)
-      tasks.push_back({c, first, std::min(block, end - first)});
+    end += counts(c);
+    for_blocks(end - counts(c), counts(c), block,
+               [&](Index first, Index count) { tasks.push_back({c, first, count}); });
   }
 
-  const Random normal_stream(seed, Purpose::normals);
+  const Random random(seed, Purpose::normals);
   const Index pairs = (d + 1) / 2;
   parallel_for(static_cast<Index>(tasks.size()), n_threads, [&](Index t) {
     const Task& task = tasks[static_cast<std::size_t>(t)];
-    Matrix z(task.rows, d);
-    for (Index i = 0; i < task.rows; ++i)
-      for (Index p = 0; p < pairs; ++p) {
-        const auto pair = normal_stream.normal(static_cast<std::uint64_t>((task.first + i) * pairs + p));
-        z(i, 2 * p) = pair[0];
-        if (2 * p + 1 < d) z(i, 2 * p + 1) = pair[1];
+    Block z(2 * pairs, task.rows);  // a column a row; of an odd number of features the last is left out
+    for_blocks(0, task.rows * pairs, Random::batch, [&](Index place, Index count) {
+      const auto pair = random.normals(static_cast<std::uint64_t>(task.first * pairs + place));
+      for (Index i = 0; i < count; ++i) {
+        z.data()[2 * (place + i)] = pair[0](i);
+        z.data()[2 * (place + i) + 1] = pair[1](i);
       }
-    if (!Covariance::colour(mixture.covariance(task.component), d, z))
+    });
+    Eigen::Map<Block> x(rows + task.first * d, d, task.rows);
+    x.colwise() = mixture.means.row(task.component).transpose();
+    if (!Covariance::add_coloured(mixture.covariance(task.component), z.topRows(d), x))
       throw NotPositiveDefinite("covariances must be positive-definite to sample from");
-    result.x.middleRows(task.first, task.rows) = z.rowwise() + mixture.means.row(task.component);
-    std::fill_n(result.labels.begin() + task.first, task.rows, task.component);
+    std::fill_n(labels + task.first, task.rows, task.component);
   });
+}
+
+/// Draws n rows into memory of their own; parameters and errors as above, and std::bad_alloc if n is too large.
+template <class Covariance>
+Sample sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, int n_threads = 1) {
+  require(n >= 1, "at least one row must be drawn");
+  Sample result{Matrix(n, mixture.n_features()), std::vector<std::int64_t>(static_cast<std::size_t>(n))};
+  sample(mixture, n, seed, result.x.data(), result.labels.data(), n_threads);
   return result;
 }
 

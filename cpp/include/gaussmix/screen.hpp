@@ -49,8 +49,6 @@ class Screen {
     const double u = std::ldexp(1.0, -24), terms = static_cast<double>(log_prob.coefficients().features() + 4);
     useful_ = !Covariance::shared && k >= 8 && log_prob.coefficients().features() >= 32;
     if (!useful_) return;
-    theta_ = Coefficients<float>(log_prob.coefficients().features(), k);
-    for (Index c = 0; c < k; ++c) theta_.column(c) = log_prob.coefficients().column(c).template cast<float>();
     half_norms_ = (0.5 * terms * u * log_prob.precision_norms()).template cast<float>();
     mean_norms_ = log_prob.mean_norms().template cast<float>();
     constants_ = log_prob.constants()
@@ -93,9 +91,10 @@ class Screen {
   void expect(const Data& data, Index first, Index rows, ScreenedBlock<Covariance>& screened,
               BlockBuffers<Covariance>& block, const OnScreened& on_screened, const OnBlock& on_block) const {
     if (expect(data, first, rows, screened)) return on_screened();
+    const bool allow_single = may_be_single(data);
     for_blocks(first, rows, gaussmix::block_rows<Covariance>(log_prob_.n_features(), log_prob_.n_components()),
                [&](Index at, Index n) {
-                 log_prob_.expect(data, at, n, block);
+                 log_prob_.expect(data, at, n, block, allow_single);
                  on_block();
                });
   }
@@ -114,7 +113,7 @@ class Screen {
     const Index k = log_prob_.n_components();
     block.panels.load(block.z);
     block.log_prob.resize(padded<float>(n), k);
-    block.panels.multiply(theta_, block.log_prob);
+    block.panels.multiply(log_prob_.single_coefficients(), block.log_prob);
     block.best = Eigen::ArrayXf::Constant(n, -std::numeric_limits<float>::infinity());
     for (Index c = 0; c < k; ++c) {
       block.bound = half_norms_(c) * (block.distance + mean_norms_(c)).square() + constants_(c);
@@ -157,7 +156,7 @@ class Screen {
       const auto& rows = block.rows[static_cast<std::size_t>(c)];
       auto& value = block.responsibilities[static_cast<std::size_t>(c)];
       if (rows.empty()) continue;
-      value = ((value - block.log_norm(rows)).array().exp() - negligible).cwiseMax(0.0).matrix();
+      value = ((value - block.log_norm(rows)).array().exp() - negligible<double>).cwiseMax(0.0).matrix();
       for (std::size_t i = 0; i < rows.size(); ++i) sum(rows[i]) += value(static_cast<Index>(i));
     }
     block.log_norm.array() += sum.array().log();
@@ -169,7 +168,6 @@ class Screen {
 
   const LogProb<Covariance>& log_prob_;
   bool useful_ = false;
-  Coefficients<float> theta_;
   Eigen::ArrayXf half_norms_, mean_norms_, constants_;
   double margin_ = 0;
 };

@@ -66,10 +66,10 @@ struct Diagonal {
     for (Index j = 0; j < x.cols(); ++j) scatter[j] += (r.array() * x.col(j).array().square()).sum();
   }
 
-  static bool colour(const double* covariance, Index d, Matrix& z) {
-    const ConstRow v(covariance, d);
+  static bool add_coloured(const double* covariance, const Eigen::Ref<const Block>& z, Eigen::Ref<Block> x) {
+    const ConstRow v(covariance, x.rows());
     if (!((v.array() >= 0).all() && v.allFinite())) return false;
-    z.array().rowwise() *= v.array().sqrt();
+    x += v.cwiseSqrt().asDiagonal() * z;
     return true;
   }
 

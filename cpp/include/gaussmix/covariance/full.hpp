@@ -114,28 +114,21 @@ struct Full {
     add_transposed_product(sum, x, weighted);
   }
 
-  /// z = z A^T: A applied to each row.
-  static void apply(const Block& a, Matrix& z) {
-    Block product = Block::Zero(z.cols(), z.rows());
-    add_product(product, a, Eigen::Map<const Block>(z.data(), z.cols(), z.rows()));
-    z = product.transpose();
-  }
-
-  /// x = A z for rows of standard normal numbers z, with A A^T = Sigma: the Cholesky factor, or that of a semi-definite
-  /// matrix with pivots. False where Sigma is neither.
-  static bool colour(const double* covariance, Index d, Matrix& z) {
-    const ConstSquare sigma(covariance, d, d);
+  /// x += A z for columns z of standard normal numbers, with A A^T = Sigma: the Cholesky factor, or that of a
+  /// semi-definite matrix with pivots. False where Sigma is neither.
+  static bool add_coloured(const double* covariance, const Eigen::Ref<const Block>& z, Eigen::Ref<Block> x) {
+    const ConstSquare sigma(covariance, x.rows(), x.rows());
     if (!sigma.allFinite()) return false;
     const Eigen::LLT<Matrix> llt(sigma);
     if (llt.info() == Eigen::Success) {
-      apply(Matrix(llt.matrixL()), z);
+      add_product(x, Block(llt.matrixL()), z);
       return true;
     }
     const Eigen::LDLT<Matrix> ldlt(sigma);
     const Vector pivots = ldlt.vectorD();
     if (pivots.minCoeff() < -1e-6 * pivots.maxCoeff()) return false;
     const Matrix root = Matrix(ldlt.matrixL()) * pivots.cwiseMax(0).cwiseSqrt().asDiagonal();
-    apply(ldlt.transpositionsP().transpose() * root, z);
+    add_product(x, Block(ldlt.transpositionsP().transpose() * root), z);
     return true;
   }
 

@@ -57,9 +57,9 @@ struct Spherical {
     scatter[0] += r.dot(x.rowwise().squaredNorm()) / static_cast<double>(x.cols());
   }
 
-  static bool colour(const double* covariance, Index /*d*/, Matrix& z) {
+  static bool add_coloured(const double* covariance, const Eigen::Ref<const Block>& z, Eigen::Ref<Block> x) {
     if (!(covariance[0] >= 0 && std::isfinite(covariance[0]))) return false;
-    z *= std::sqrt(covariance[0]);
+    x += std::sqrt(covariance[0]) * z;
     return true;
   }
 
