@@ -76,7 +76,7 @@ def check_features(estimator: Any, features: Features, counts: range) -> list[in
     if features is None:
         indices = list(range(min(d, counts[-1])))
     else:
-        given: Sequence[Any] = [features] if isinstance(features, str | int | Integral) else features
+        given: Any = features if np.iterable(features) and not isinstance(features, str) else [features]
         indices = [_index(feature, d, names) for feature in given]
     allowed = " or ".join(str(n) for n in counts) if len(counts) < 3 else f"{counts[0]} to {counts[-1]}"
     if len(indices) not in counts:

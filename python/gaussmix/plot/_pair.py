@@ -214,7 +214,8 @@ class PairDisplay:
         style: dict[str, Any] = {"certainty_as": certainty_as, "colors": colors, "aspect": "auto"}
         style |= {"ellipse_kw": {"linewidth": 0.9} | (ellipse_kw or {}), "scatter_kw": scatter_kw}
         self.density_displays_ = [
-            density.plot(self.axes_[i, i], numbers=numbers, colors=colors) for i, density in enumerate(self.densities)
+            density.plot(self.axes_[i, i], numbers=numbers, colors=colors, line_kw={"linewidth": 2.2})
+            for i, density in enumerate(self.densities)
         ]
         self.ellipse_displays_: dict[tuple[int, int], EllipseDisplay] = {}
         self.scatters_: dict[tuple[int, int], Any] = {}
@@ -253,12 +254,10 @@ class PairDisplay:
             despine(cell)
             cell.tick_params(labelbottom=i == p - 1, labelleft=j == 0 < i, left=i != j, labelsize=8)
             cell.locator_params(nbins=4)
-        self.axes_[0, 0].set_ylabel("density")
         if self.feature_names is not None:
             for i, name in enumerate(self.feature_names):
                 self.axes_[p - 1, i].set_xlabel(name)
-                if i > 0:
-                    self.axes_[i, 0].set_ylabel(name)
+                self.axes_[i, 0].set_ylabel(name if p > 1 else "density")
 
     def _share_limits(self) -> None:
         """Give each feature one range in its row and its column, and all of them one length if they are alike."""

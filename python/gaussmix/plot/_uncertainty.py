@@ -263,8 +263,8 @@ class UncertaintyDisplay:
             }
             self.scatter_ = self.ax_.scatter(self.points[order, 0], y, **(dots | (scatter_kw or {})))
             if self.grid is None and "s" not in (scatter_kw or {}):
-                sizes = {"prop": "sizes", "num": [0, 0.25, 0.5], "func": lambda size: (size - 5) / 60, "color": INK}
-                handles, labels = self.scatter_.legend_elements(**sizes)
+                sizes: dict[str, Any] = {"num": [0, 0.25, 0.5], "func": lambda size: (size - 5) / 60, "fmt": "{x:.2f}"}
+                handles, labels = self.scatter_.legend_elements("sizes", color=INK, **sizes)
                 self.legend_ = draw_legend(
                     self.ax_, ax is None, handles=handles, labels=labels, title="probability of\na wrong label"
                 )
