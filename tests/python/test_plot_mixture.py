@@ -174,6 +174,18 @@ def test_contours_are_at_their_levels_and_hold_the_mass(mixture, blobs):
     )
 
 
+@pytest.mark.parametrize("name", ["c", "color", "facecolor", "facecolors"])
+def test_keywords_of_artists_go_by_any_of_their_names(mixture, blobs, name):
+    drawn = EllipseDisplay.from_estimator(mixture, blobs, scatter_kw={name: "red", "lw": 2}, ellipse_kw={"fc": "none"})
+    assert tuple(drawn.scatter_.get_facecolors()[0][:3]) == (1, 0, 0)
+    assert drawn.scatter_.get_linewidths() == [2]
+    assert drawn.ellipses_[0][0].get_facecolor() == (0, 0, 0, 0)
+    curve = DensityDisplay.from_estimator(mixture, features=0, line_kw={"lw": 5, "c": "red"}).line_
+    assert (curve.get_linewidth(), curve.get_color()) == (5, "red")
+    contours = DensityDisplay.from_estimator(mixture, contour_kw={"colors": ["red", "blue"]}).contours_
+    assert tuple(contours.get_facecolor()[0][:3]) == (1, 0, 0)
+
+
 @pytest.mark.parametrize("levels", [0, [1.0], [2.0, 1.0], [[1.0, 2.0]]])
 def test_wrong_levels(mixture, levels):
     with pytest.raises(ValueError, match="levels must be"):
@@ -264,7 +276,7 @@ def test_uncertainty_over_more_features_is_that_of_all(mixture, blobs):
     assert drawn.contours_ is None
     np.testing.assert_array_equal(drawn.uncertainty, 1 - mixture.predict_proba(blobs).max(axis=1))
     assert drawn.legend_.get_title().get_text() == "probability of\na wrong label"
-    assert [text.get_text() for text in drawn.legend_.get_texts()][0] == "0.00"
+    assert drawn.legend_.get_texts()[0].get_text() == "0.00"
     with pytest.raises(ValueError, match="X must be given"):
         UncertaintyDisplay.from_estimator(mixture)
 

@@ -140,6 +140,29 @@ def despine(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
+# matplotlib refuses two names of one thing, and a colour map beside colours.
+OTHER_NAMES = {
+    "c": {"color", "facecolor", "facecolors", "fc"},
+    "cmap": {"colors"},
+    "color": {"c"},
+    "edgecolor": {"color", "ec"},
+    "edgecolors": {"color", "edgecolor", "ec"},
+    "facecolor": {"color", "fc"},
+    "linestyle": {"ls"},
+    "linewidth": {"lw"},
+    "linewidths": {"linewidth", "lw"},
+    "markersize": {"ms"},
+    "vmax": {"norm"},
+    "vmin": {"norm"},
+}
+
+
+def override(style: dict[str, Any], given: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a style with the given keywords instead of its own, whichever of their names they have."""
+    given = given or {}
+    return {name: value for name, value in style.items() if not OTHER_NAMES.get(name, set()) & set(given)} | given
+
+
 def check_sizes(**arrays: Any) -> None:
     """Check that arrays are as long as the first.
 

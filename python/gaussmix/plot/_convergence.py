@@ -17,6 +17,7 @@ from gaussmix.plot._axes import (
     despine,
     draw_legend,
     figure_and_axes,
+    override,
 )
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class ConvergenceDisplay:
             elif n > 1 and self.best is not None and i in (self.best, next(j for j in range(n) if j != self.best)):
                 style["label"] = "best" if i == self.best else "others"
             steps = np.arange(1, len(curve) + 1)
-            self.lines_ += self.ax_.plot(steps, curve, **(style | (line_kw or {})))
+            self.lines_ += self.ax_.plot(steps, curve, **override(style, line_kw))
             if self.converged is not None:
                 ended = self.converged[i]
                 marker: dict[str, Any] = {

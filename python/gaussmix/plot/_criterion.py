@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix.plot._axes import check_matplotlib, check_sizes, component_colors, despine, draw_legend, figure_and_axes
+from gaussmix.plot._axes import (
+    check_matplotlib,
+    check_sizes,
+    component_colors,
+    despine,
+    draw_legend,
+    figure_and_axes,
+    override,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -196,7 +204,7 @@ class CriterionDisplay:
                     "linewidth": 1.5,
                     "label": kind if i == 0 else f"_{name} {kind}",  # the criteria have entries of their own
                 }
-                (self.lines_[name, kind],) = self.ax_.plot(*self._line(i, kind), **(style | (line_kw or {})))
+                (self.lines_[name, kind],) = self.ax_.plot(*self._line(i, kind), **override(style, line_kw))
             self.minima_[name] = self._ring(i)
         handles, _ = self.ax_.get_legend_handles_labels()
         if len(self.criteria) > 1:

@@ -17,6 +17,7 @@ from gaussmix.plot._axes import (
     despine,
     draw_numbers,
     figure_and_axes,
+    override,
     set_aspect,
 )
 from gaussmix.plot._marginal import Marginal, check_features, check_mixture, draw_rows, extent, marginal, over_features
@@ -32,7 +33,8 @@ class DensityDisplay:
 
     Over one feature the curve :math:`p(x) = \sum_k \pi_k N(x \mid \mu_k, \sigma_k^2)` and its terms are drawn over a
     histogram of the rows, scaled to area 1. Of further features the marginal is taken. The histogram has the bins of
-    Freedman and Diaconis (1981), "On the histogram as a density estimator", between 10 and 100 of them.
+    Freedman and Diaconis (1981), "On the histogram as a density estimator": at most 100, and at least 10 or the root of
+    the number of rows, up to 50.
 
     It is recommended to use :meth:`from_estimator`.
 
@@ -273,12 +275,10 @@ class DensityDisplay:
         self.histogram_: Any = None
         self.numbers_: list[Any] = []
         if plane:
-            self._plot_plane(
-                self._levels(levels), "Blues" if cmap is None else cmap, contour_kw or {}, scatter_kw or {}
-            )
+            self._plot_plane(self._levels(levels), "Blues" if cmap is None else cmap, contour_kw, scatter_kw)
             set_aspect(self.ax_, aspect)
         else:
-            self._plot_curves(numbers, colors, line_kw or {})
+            self._plot_curves(numbers, colors, line_kw)
         return self
 
     def _plot_plane(self, levels: NDArray[np.float64], cmap: Any, contour_kw: Any, scatter_kw: Any) -> None:
@@ -290,15 +290,15 @@ class DensityDisplay:
         }
         # Neither so pale that the lowest band is lost on white, nor so dark that the rows are lost on the highest.
         style |= {"vmin": levels[0] - 0.15 * np.ptp(levels), "vmax": levels[-1] + 0.4 * np.ptp(levels)}
-        self.contours_ = ax.contourf(*self.grid, self.log_density, **(style | contour_kw))
+        self.contours_ = ax.contourf(*self.grid, self.log_density, **override(style, contour_kw))
         self.colorbar_ = self.figure_.colorbar(self.contours_, ax=ax, label="log-density [nats]")
         if self.points is not None:
             dots: dict[str, Any] = {"s": 6, "c": INK, "alpha": 0.6, "linewidths": 0}
-            self.scatter_ = ax.scatter(self.points[:, 0], self.points[:, 1], **(dots | scatter_kw))
+            self.scatter_ = ax.scatter(self.points[:, 0], self.points[:, 1], **override(dots, scatter_kw))
         if self.feature_names is not None:
             ax.set(xlabel=self.feature_names[0], ylabel=self.feature_names[1])
 
-    def _plot_curves(self, numbers: bool, colors: Sequence[Any] | None, line_kw: dict[str, Any]) -> None:
+    def _plot_curves(self, numbers: bool, colors: Sequence[Any] | None, line_kw: dict[str, Any] | None) -> None:
         ax, (x,) = self.ax_, self.grid
         if self.histogram is not None:
             self.histogram_ = ax.stairs(*self.histogram, fill=True, color="0.85", label="rows")
@@ -311,7 +311,7 @@ class DensityDisplay:
                 peaks = np.column_stack([x[terms.argmax(axis=1)], terms.max(axis=1)])
                 self.numbers_ = draw_numbers(ax, peaks, rgba, 9)
         style: dict[str, Any] = {"color": "0.45", "linewidth": 3.0, "label": "mixture", "zorder": 1.9}
-        (self.line_,) = ax.plot(x, np.exp(self.log_density), **(style | line_kw))
+        (self.line_,) = ax.plot(x, np.exp(self.log_density), **override(style, line_kw))
         ax.margins(y=0.08)  # room for the numbers
         ax.set_ylim(bottom=0)
         ax.set_ylabel("density")
@@ -380,6 +380,8 @@ def freedman_diaconis(
     """Return heights and edges of a histogram with area 1."""
     low, quarter, three_quarters, high = np.quantile(values, [0, 0.25, 0.75, 1])
     width = 2 * (three_quarters - quarter) / np.cbrt(len(values))
-    # A far outlier would ask for millions of bins, many equal rows for infinitely many.
-    bins = int(np.clip(np.ceil((high - low) / width), 10, 100)) if width * 100 > high - low else 100
+    # A far outlier would ask for millions of bins, many equal rows for infinitely many; clusters that lie apart for too
+    # few, since they make the quartiles wide.
+    bins = (high - low) / width if width * 100 > high - low else 100
+    bins = int(np.ceil(np.clip(bins, max(10, min(np.sqrt(len(values)), 50)), 100)))
     return np.histogram(values, bins=bins if high > low else 10, weights=weights, density=True)

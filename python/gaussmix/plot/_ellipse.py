@@ -15,6 +15,7 @@ from gaussmix.plot._axes import (
     draw_numbers,
     figure_and_axes,
     opacities,
+    override,
     set_aspect,
 )
 from gaussmix.plot._marginal import check_features, check_mixture, draw_rows, marginal
@@ -215,7 +216,7 @@ class EllipseDisplay:
         from matplotlib.patches import Ellipse
 
         rgba = component_colors(len(self.weights), colors)
-        self.scatter_ = self._scatter(rgba, certainty_as, scatter_kw or {})
+        self.scatter_ = self._scatter(rgba, certainty_as, scatter_kw)
         self.ellipses_: list[list[Ellipse]] = []
         for mean, covariance, color, alpha in zip(
             self.means, self.covariances, rgba, opacities(self.weights), strict=True
@@ -231,7 +232,7 @@ class EllipseDisplay:
                     2 * s * half_axes[1],
                     2 * s * half_axes[0],
                     angle=angle,
-                    **(style | (ellipse_kw or {})),
+                    **override(style, ellipse_kw),
                 )
                 for s in sizes
             ]
@@ -245,7 +246,7 @@ class EllipseDisplay:
         set_aspect(self.ax_, aspect)
         return self
 
-    def _scatter(self, rgba: NDArray[np.float64], certainty_as: str | None, keywords: dict[str, Any]) -> Any:
+    def _scatter(self, rgba: NDArray[np.float64], certainty_as: str | None, keywords: dict[str, Any] | None) -> Any:
         if self.points is None or self.labels is None:
             return None
         k = len(self.weights)
@@ -256,4 +257,4 @@ class EllipseDisplay:
         colors[:, 3] = 0.1 + 0.5 * sure if certainty_as == "alpha" else 0.5
         size = 2 + 12 * sure if certainty_as == "size" else np.full(len(sure), 12.0)
         style: dict[str, Any] = {"s": size, "c": colors, "linewidths": 0}
-        return self.ax_.scatter(self.points[:, 0], self.points[:, 1], **(style | keywords))
+        return self.ax_.scatter(self.points[:, 0], self.points[:, 1], **override(style, keywords))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix.plot._axes import LARGEST_RATIO, check_matplotlib, check_sizes, despine
+from gaussmix.plot._axes import LARGEST_RATIO, check_matplotlib, check_sizes, despine, override
 from gaussmix.plot._density import DensityDisplay
 from gaussmix.plot._ellipse import EllipseDisplay
 from gaussmix.plot._marginal import check_features, check_mixture, draw_rows, marginal
@@ -212,7 +212,7 @@ class PairDisplay:
         p = len(self.densities)
         self.figure_, self.axes_ = _figure_and_cells(ax, p)
         style: dict[str, Any] = {"certainty_as": certainty_as, "colors": colors, "aspect": "auto"}
-        style |= {"ellipse_kw": {"linewidth": 0.9} | (ellipse_kw or {}), "scatter_kw": scatter_kw}
+        style |= {"ellipse_kw": override({"linewidth": 0.9}, ellipse_kw), "scatter_kw": scatter_kw}
         self.density_displays_ = [
             density.plot(self.axes_[i, i], numbers=numbers, colors=colors, line_kw={"linewidth": 2.2})
             for i, density in enumerate(self.densities)

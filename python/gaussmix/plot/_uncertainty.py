@@ -16,6 +16,7 @@ from gaussmix.plot._axes import (
     despine,
     draw_legend,
     figure_and_axes,
+    override,
     set_aspect,
 )
 from gaussmix.plot._density import plane_grid, resolution
@@ -247,9 +248,9 @@ class UncertaintyDisplay:
         if self.grid is not None and self.grid_uncertainty is not None:
             if one:
                 style: dict[str, Any] = {"color": INK, "linewidth": 1.0, "zorder": 1}
-                (self.line_,) = self.ax_.plot(self.grid[0], self.grid_uncertainty, **(style | (line_kw or {})))
+                (self.line_,) = self.ax_.plot(self.grid[0], self.grid_uncertainty, **override(style, line_kw))
             else:
-                self._shade("Greys" if cmap is None else cmap, contour_kw or {})
+                self._shade(self.grid, self.grid_uncertainty, "Greys" if cmap is None else cmap, contour_kw)
         if self.points is not None and self.labels is not None and self.uncertainty is not None:
             order = np.argsort(self.uncertainty, kind="stable")  # the doubtful ones on top
             doubt = self.uncertainty[order]
@@ -261,7 +262,7 @@ class UncertaintyDisplay:
                 "edgecolors": "white",
                 "linewidths": 0.4,
             }
-            self.scatter_ = self.ax_.scatter(self.points[order, 0], y, **(dots | (scatter_kw or {})))
+            self.scatter_ = self.ax_.scatter(self.points[order, 0], y, **override(dots, scatter_kw))
             if self.grid is None and "s" not in (scatter_kw or {}):
                 sizes: dict[str, Any] = {"num": [0, 0.25, 0.5], "func": lambda size: (size - 5) / 60, "fmt": "{x:.2f}"}
                 handles, labels = self.scatter_.legend_elements("sizes", color=INK, **sizes)
@@ -280,10 +281,10 @@ class UncertaintyDisplay:
             set_aspect(self.ax_, aspect)
         return self
 
-    def _shade(self, cmap: Any, keywords: dict[str, Any]) -> None:
+    def _shade(self, grid: Any, doubt: NDArray[np.float64], cmap: Any, keywords: dict[str, Any] | None) -> None:
         largest = 1 - 1 / max(self.n_components, 2)
         levels = np.linspace(0, np.ceil(20 * largest) / 20, 11)
         # The shade stays light enough for coloured dots on it.
         style = {"levels": levels, "cmap": cmap, "vmin": 0, "vmax": 1.6 * levels[-1]}
-        self.contours_ = self.ax_.contourf(*self.grid, self.grid_uncertainty, **(style | keywords))  # type: ignore[misc]
+        self.contours_ = self.ax_.contourf(*grid, doubt, **override(style, keywords))
         self.colorbar_ = self.figure_.colorbar(self.contours_, ax=self.ax_, label="probability of a wrong label")
