@@ -1,6 +1,7 @@
 """Gaussian mixture models: fast, exact, a drop-in for scikit-learn's class.
 
 The estimator is :class:`GaussianMixture`. :func:`show_config` tells which compiled core runs.
+Pictures are in :mod:`gaussmix.plot`, which is imported by itself.
 """
 
 from gaussmix._dispatch import show_config
