@@ -2,8 +2,8 @@
 Where k-means fails
 ===================
 
-k-means looks only at the distance to a centre, so all its clusters are round. A mixture with full covariances learns the
-shape of each.
+k-means looks only at the distance to a centre, so all its clusters are round. A mixture with full covariances learns
+the shape of each.
 """
 
 import matplotlib.pyplot as plt

@@ -34,7 +34,8 @@ for gm, value in held_out.items():
 # %%
 # The two components cut across the moons, and much of their ellipses is empty. The sixteen share them out, and the
 # points that were drawn form moons again. A good part of what sixteen components gain on the fitted points is lost on
-# held-out ones, but not all: they are still the better density. Whether another number is better yet is the question of the next example.
+# held-out ones, but not all: they are still the better density. Whether another number is better yet is the
+# question of the next example.
 
 fig, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained", sharex=True, sharey=True)
 for ax, gm in zip(axes[0], (two, sixteen), strict=True):
