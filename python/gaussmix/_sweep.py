@@ -62,17 +62,6 @@ class Fold(NamedTuple):
     weight: float
 
 
-class Ended(NamedTuple):
-    """A candidate, what is noted of it by name of the column, and its model; None if it has failed."""
-
-    candidate: Candidate
-    record: dict[str, Any]
-    estimator: GaussianMixture | None
-
-
-Accept = Callable[[Ended], None]
-
-
 class Sweep:
     """Fits candidates, and keeps what is noted of each and the model of the best.
 
@@ -126,64 +115,49 @@ class Sweep:
         KeyboardInterrupt
             On Ctrl-C; candidates that have ended are kept.
         """
-        self._fit(candidates, self._accept)
-
-    def run_until_turned(self, candidates: list[Candidate], patience: int) -> None:
-        """Fit each type by size, until `patience` sizes in a row have brought nothing better.
-
-        Sizes that were tried ahead, to keep the threads busy, are dropped if they lie beyond that one: the results do
-        not tell how many threads there are.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            On Ctrl-C; candidates that have ended are kept, but for those that were tried together at the end.
-        """
-        waiting: dict[CovarianceType, deque[Candidate]] = {}
-        for candidate in candidates:
-            waiting.setdefault(candidate.covariance_type, deque()).append(candidate)
-        lowest, stale = dict.fromkeys(waiting, np.inf), dict.fromkeys(waiting, 0)
-        while waiting:
-            ahead = max(1, self._n_threads // len(waiting))
-            heads = {kind: [queue.popleft() for _ in range(min(ahead, len(queue)))] for kind, queue in waiting.items()}
-            ended: list[Ended] = []
-            self._fit([candidate for head in heads.values() for candidate in head], ended.append)
-            for kind, head in heads.items():
-                for one in sorted((one for one in ended if one.candidate in head), key=lambda one: one.candidate):
-                    self._accept(one)
-                    better = one.record[self._criterion] < lowest[kind]
-                    lowest[kind] = one.record[self._criterion] if better else lowest[kind]
-                    stale[kind] = 0 if better else stale[kind] + 1
-                    if stale[kind] == patience:
-                        waiting[kind].clear()
-                        break
-            waiting = {kind: queue for kind, queue in waiting.items() if queue}
-
-    def _accept(self, ended: Ended) -> None:
-        """Note a candidate; its model stays only while it is the best, as all together may not fit into memory."""
-        candidate, record, estimator = ended
-        self.records[candidate] = record
-        if estimator is not None:
-            key = record[self._criterion], record["n_parameters"], candidate.rank
-            if self.best is None or key < self.best.key:
-                self.best = Best(key, candidate, estimator)
-
-    def _fit(self, candidates: list[Candidate], accept: Accept) -> None:
-        """Fit candidates and hand each to `accept`, one at a time."""
         shape = self._rows.shape
         by_work = sorted(candidates, key=lambda candidate: -candidate.work(shape))
         for candidate in by_work:
             if candidate.work(shape) >= LARGE:
-                self._evaluate(candidate, self._n_threads, accept)
-        self._side_by_side(deque(c for c in by_work if c.work(shape) < LARGE), accept)
+                self._evaluate(candidate, self._n_threads)
+        self._side_by_side(deque(candidate for candidate in by_work if candidate.work(shape) < LARGE))
 
-    def _side_by_side(self, waiting: deque[Candidate], accept: Accept) -> None:
-        """Work off a queue on all threads.
+    def run_until_turned(self, candidates: list[Candidate], patience: int) -> None:
+        """Fit each type by size, until `patience` sizes in a row have brought it nothing better.
+
+        At a time as many sizes of a type are fitted as this will take at least: none is fitted in vain, and the results
+        do not tell how many threads there are.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            On Ctrl-C; candidates that have ended are kept.
+        """
+        waiting: dict[CovarianceType, deque[Candidate]] = {}
+        for candidate in candidates:
+            waiting.setdefault(candidate.covariance_type, deque()).append(candidate)
+        while waiting:
+            needed = {kind: min(patience - self._stale(kind), len(queue)) for kind, queue in waiting.items()}
+            self.run([waiting[kind].popleft() for kind, n in needed.items() for _ in range(n)])
+            waiting = {kind: queue for kind, queue in waiting.items() if queue and self._stale(kind) < patience}
+
+    def _stale(self, kind: CovarianceType) -> int:
+        """Return how many sizes of a type have come after its best."""
+        curve = [
+            self.records[candidate][self._criterion]
+            for candidate in sorted(self.records)
+            if candidate.covariance_type == kind
+        ]
+        return len(curve) - 1 - int(np.argmin(np.nan_to_num(curve, nan=np.inf))) if curve else 0
+
+    def _side_by_side(self, waiting: deque[Candidate]) -> None:
+        """Work off a queue on all threads, which share in what is not enough for one each.
 
         The calling thread takes its part: one thread starts no other, and Ctrl-C, which Python delivers to the main
         thread alone, is seen between the iterations of what is fitted here. The other threads are then told to stop,
         which they do at their next iteration.
         """
+        each = max(1, self._n_threads // max(1, len(waiting)))
 
         def work() -> None:
             while waiting and not self._cancelled.is_set():
@@ -191,7 +165,7 @@ class Sweep:
                     candidate = waiting.popleft()
                 except IndexError:  # another thread has taken the last one
                     return
-                self._evaluate(candidate, 1, accept)
+                self._evaluate(candidate, each)
 
         helpers = [threading.Thread(target=work) for _ in range(min(self._n_threads, len(waiting)) - 1)]
         try:
@@ -210,7 +184,7 @@ class Sweep:
             while helper.is_alive():  # in steps, since on Windows Ctrl-C waits for the end of each
                 helper.join(0.1)
 
-    def _evaluate(self, candidate: Candidate, n_threads: int, accept: Accept) -> None:
+    def _evaluate(self, candidate: Candidate, n_threads: int) -> None:
         """Fit a candidate; whatever it raises becomes its record."""
         started = time.perf_counter()
         estimator: GaussianMixture | None = None
@@ -226,8 +200,16 @@ class Sweep:
             estimator, record, error = None, FAILED.copy(), f"{type(reason).__name__}: {reason}"
         record |= {"fit_time": time.perf_counter() - started, "error": error}
         with self._lock:
-            accept(Ended(candidate, record, estimator))
+            self._note(candidate, record, estimator)
             self._bar.step(f"{candidate.covariance_type}, K={candidate.n_components}")
+
+    def _note(self, candidate: Candidate, record: dict[str, Any], estimator: GaussianMixture | None) -> None:
+        """Keep the record; a model is kept only while it is the best, as all together may not fit into memory."""
+        self.records[candidate] = record
+        if estimator is not None:
+            key = record[self._criterion], record["n_parameters"], candidate.rank
+            if self.best is None or key < self.best.key:
+                self.best = Best(key, candidate, estimator)
 
     def _fitted(
         self, candidate: Candidate, rows: Rows, weights: NDArray[np.float64] | None, n_threads: int
