@@ -174,7 +174,7 @@ class Sweep:
             work()
             self._join(helpers)
         except BaseException:
-            self._cancelled.set()
+            self._cancelled.set()  # also for a thread that is just being started, and cannot be joined yet
             self._join(helpers)
             raise
 
