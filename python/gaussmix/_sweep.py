@@ -1,4 +1,4 @@
-"""Many mixtures fitted to the same rows: which run side by side, what is noted of each, and which is the best.
+"""Many mixtures fitted to the same rows: what runs side by side, what is noted of each, and which is the best.
 
 Small fits run side by side, one thread each and the long ones first, so that no processor idles at the end; large ones
 run one after another on all threads. As a fit has the same bits at any number of threads, this choice changes the time
@@ -23,7 +23,7 @@ from gaussmix._validation import Rows
 
 __all__ = ["Best", "Candidate", "Fold", "Sweep"]
 
-# Multiply-adds of an EM iteration from which on one fit keeps all threads busy: some 50 ms on one of them.
+# Multiply-adds of an EM iteration from which on one fit keeps all threads busy: tens of milliseconds on one of them.
 LARGE = 1e9
 
 FAILED = dict.fromkeys(["aic", "bic", "icl", "cv", "log_likelihood"], np.nan) | {
