@@ -2,9 +2,9 @@
 New handwritten digits
 ======================
 
-A mixture is a model of where data lie, so it can make more of them. Here it learns the 1797 handwritten digits that come
-with scikit-learn, 8 x 8 pixels each, and writes 100 new ones. The last step looks for each of them among the real ones:
-are they new, or copies?
+A mixture is a model of where data lie, so it can make more of them. Here it learns the 1797 handwritten digits that
+come with scikit-learn, 8 x 8 pixels each, and writes 100 new ones. The last step looks for each of them among the real
+ones: are they new, or copies?
 """
 
 import os
@@ -37,8 +37,9 @@ aic = aic_curve(X, candidates, seed=0)
 print(f"lowest AIC at {candidates[aic.argmin()]} components")
 
 # %%
-# At 110 components most of the fall is done, and from 120 on the curve is nearly flat. The mixture below takes 110: with
-# more, each would be made of still fewer images. It draws 100 rows of 41 numbers, and PCA turns them back into pixels.
+# At 110 components most of the fall is done, and from 120 on the curve is nearly flat. The mixture below takes 110:
+# with more, each would be made of still fewer images. It draws 100 rows of 41 numbers, and PCA turns them back into
+# pixels.
 
 gm = GaussianMixture(110, covariance_type="full", random_state=0).fit(X)
 drawn, _ = gm.sample(100)
@@ -61,8 +62,8 @@ print(f"from a real digit to the nearest other real one: median {np.median(usual
 
 # %%
 # Most of the drawn digits can be read, some are scrawls. On the right stands, in the same place, the real digit nearest
-# to each: mostly the same figure, written a little differently. None is a copy: even the nearest is farther away than a copy
-# would be. But the drawn ones are slightly nearer to real ones than those are to each other, and there is a reason: a
+# to each: mostly the same figure, written a little differently. None is a copy: even the nearest is farther away than a
+# copy would be. But the drawn ones are slightly nearer to real ones than those are to each other, and for a reason: a
 # component has 16 images on average, too few to fill 41 dimensions, so what it draws are blends of those few. For the
 # same reason AIC should be taken with caution here: much of its fall comes from components that have become flat, and
 # only ``reg_covar`` keeps their likelihood finite.
@@ -75,7 +76,7 @@ draw_grid(axes["C"], digits[nearest], "the real digit nearest to each drawn one"
 
 axes["D"].plot(candidates, aic / 1000, "o-", color="#0072B2", markersize=5)
 axes["D"].axvline(candidates[aic.argmin()], color="0.7", zorder=0)
-axes["D"].set(xlabel="number of components", ylabel="AIC / 1000", title=f"lowest AIC: {candidates[aic.argmin()]}")
+axes["D"].set(xlabel="number of components", ylabel="AIC / 1000", title=f"AIC is lowest at {candidates[aic.argmin()]}")
 bins = np.arange(0, max(distance.max(), usual.max()) + 1)
 axes["E"].hist(usual, bins, density=True, color="0.8", label="real digits")
 axes["E"].hist(distance, bins, density=True, histtype="step", color="#D55E00", linewidth=2, label="drawn digits")

@@ -43,8 +43,8 @@ for name, gm in {"values": of_raw, "bins": of_bins}.items():
     print(f"{name:>6}: weights {gm.weights_.round(3)}, means {gm.means_.ravel().round(3)}")
 
 # %%
-# What binning costs: a value moves to the centre of its bin, which adds about a twelfth of the squared bin width to every
-# variance. That can be taken off again. The fits below use ever narrower bins; the error is that of the standard
+# What binning costs: a value moves to the centre of its bin, which adds about a twelfth of the squared bin width to
+# every variance. That can be taken off again. The fits below use ever narrower bins; the error is that of the standard
 # deviation of the middle group, the narrowest.
 
 
@@ -61,7 +61,8 @@ for n_bins in (16, 23, 32, 45, 64, 91, 128):
     widths.append(edges_n[1] - edges_n[0])
     errors.append(abs(deviation(gm) / deviation(of_raw) - 1))
     corrected.append(abs(deviation(gm, widths[-1] ** 2 / 12) / deviation(of_raw) - 1))
-print("bin widths:", np.round(widths, 2), "errors:", np.round(errors, 4), "corrected:", np.round(corrected, 5), sep="\n")
+for row in zip(widths, errors, corrected, strict=True):
+    print("width {:.2f}: error {:.4f}, corrected {:.4f}".format(*row))
 
 # %%
 # On the left the two mixtures lie on each other. On the right the error falls roughly with the square of the bin width;

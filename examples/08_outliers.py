@@ -47,8 +47,8 @@ order = log_density.argsort()
 
 # %%
 # Left: the dashed line is the threshold, the rings are outliers. The strays outside the clusters are found, and hardly
-# anything else; those that happen to lie within a cluster cannot be told from its members. Right: odd to the mixture are
-# thick, slanted and unusually built figures; ordinary are zeros, ones and sixes, whose shapes vary least.
+# anything else; those that happen to lie within a cluster cannot be told from its members. Right: odd to the mixture
+# are thick, slanted and unusually built figures; ordinary are zeros, ones and sixes, whose shapes vary least.
 
 
 def tile(images):
@@ -57,7 +57,7 @@ def tile(images):
     return grid.transpose(0, 2, 1, 3).reshape(50, 50)
 
 
-fig, axes = plt.subplot_mosaic("AAB;AAC", figsize=(9.5, 6.2), layout="constrained")
+fig, axes = plt.subplot_mosaic("AAB;AAC", figsize=(9, 6.2), layout="constrained")
 display = DensityDisplay.from_estimator(gm, both, ax=axes["A"])
 display.colorbar_.remove()
 axes["A"].contour(*display.grid, display.log_density, levels=[threshold], colors="#D55E00", linestyles="--")

@@ -2,8 +2,8 @@
 Colours of a photograph
 =======================
 
-Every pixel of a photograph is a point in a cube of red, green and blue. A mixture finds the groups of colours there, and
-a picture painted with their means needs only a handful of them.
+Every pixel of a photograph is a point in a cube of red, green and blue. A mixture finds the groups of colours there,
+and a picture painted with their means needs only a handful of them.
 """
 
 import os
@@ -40,7 +40,8 @@ soft = (gm.predict_proba(pixels) @ gm.means_).reshape(image.shape)
 # %%
 # Four colours are enough to recognise the picture; with sixteen, roofs, columns and trees have colours of their own.
 # Mixed by probability, the ragged edges in the sky become softer. A mixture is not the way to the smallest error in
-# colour, since it spends its components where the density asks for them; k-means aims at that error itself.
+# colour, since it spends its components where the density asks for them; k-means aims at that error itself,
+# and makes it smaller.
 
 fig, axes = plt.subplots(2, 3, figsize=(12, 5.8), layout="constrained")
 pictures = {"the photograph": image} | {f"{k} colours": picture for k, picture in painted.items()}
