@@ -7,12 +7,13 @@ sure a label is.
 """
 
 import matplotlib.pyplot as plt
+from matplotlib.colors import ListedColormap
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 
 from gaussmix import GaussianMixture
 
-COLORS = plt.matplotlib.colors.ListedColormap(["#0072B2", "#D55E00", "#009E73", "#CC79A7"])
+COLORS = ListedColormap(["#0072B2", "#D55E00", "#009E73", "#CC79A7"])
 
 # %%
 # Four round clusters, two of which touch. The columns are swapped only to make the picture wide instead of tall.

@@ -41,7 +41,7 @@ soft = (gm.predict_proba(pixels) @ gm.means_).reshape(image.shape)
 # Four colours are enough to recognise the picture; with sixteen, roofs, columns and trees have colours of their own.
 # Mixed by probability, the ragged edges in the sky become softer. A mixture is not the way to the smallest error in
 # colour, since it spends its components where the density asks for them; k-means aims at that error itself,
-# and makes it smaller.
+# and makes it smaller. The last panel is the palette: the width of a stripe is the weight of its component.
 
 fig, axes = plt.subplots(2, 3, figsize=(12, 5.8), layout="constrained")
 pictures = {"the photograph": image} | {f"{k} colours": picture for k, picture in painted.items()}
@@ -50,9 +50,6 @@ for ax, (title, picture) in zip(axes.flat, pictures.items(), strict=False):
     ax.imshow(picture.clip(0, 1))
     ax.set_title(title)
     ax.set_axis_off()
-
-# %%
-# The last panel is the palette of the sixteen: the width of a stripe is the weight of its component.
 
 order = gm.means_.sum(axis=1).argsort()
 ax = axes[1, 2]
