@@ -1,11 +1,13 @@
 """Gaussian mixture models: fast, exact, a drop-in for scikit-learn's class.
 
-The estimator is :class:`GaussianMixture`. :func:`show_config` tells which compiled core runs.
+The estimator is :class:`GaussianMixture`; :class:`GaussianMixtureIC` chooses the number of components and the type of
+covariance. :func:`show_config` tells which compiled core runs.
 Pictures are in :mod:`gaussmix.plot`, which is imported by itself.
 """
 
 from gaussmix._dispatch import show_config
 from gaussmix._mixture import FitEvent, GaussianMixture
+from gaussmix.selection import GaussianMixtureIC
 
 __version__ = "0.1.0"
-__all__ = ["FitEvent", "GaussianMixture", "__version__", "show_config"]
+__all__ = ["FitEvent", "GaussianMixture", "GaussianMixtureIC", "__version__", "show_config"]

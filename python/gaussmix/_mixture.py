@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -479,8 +480,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         rows = self._rows(X)
         weights = check_weights_of_rows(sample_weight, rows)
         data, n = rows.data(weights), threads(self.n_threads)
-        total = rows.shape[0] if weights is None else float(weights.sum())
-        return core.icl(model(self).score(data, n), model(self).certainty(data, n), self._n_parameters(), total)
+        score, certainty = model(self).score(data, n), model(self).certainty(data, n)
+        return core.icl(score, certainty, self._n_parameters(), rows.total(weights))
 
     @classmethod
     def from_parameters(
@@ -605,19 +606,36 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         return fitted
 
     def _fit(self, X: Any, sample_weight: ArrayLike | None) -> Rows:
-        """Run EM and set the attributes; return the checked rows."""
+        """Check the input, run EM, and warn; return the checked rows."""
         rows = check_rows(self, X, reset=True, min_samples=2)
-        n, d = rows.shape
-        if n < self.n_components:
-            raise ValueError(
-                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {n}"
-            )
-        weights = check_weights_of_rows(sample_weight, rows, self.n_components)
+        weights = self._check_enough(rows, sample_weight)
         warn_of_small_weights(weights, self.n_components)
-        start = self._start(d)
-        previous, previous_bound = self._previous(d)
+        self._warn(self._fit_rows(rows, weights, threads(self.n_threads), X=X))
+        return rows
+
+    def _check_enough(self, rows: Rows, sample_weight: ArrayLike | None) -> NDArray[np.float64] | None:
+        """Return the checked weights; there must be at least `n_components` rows, with a weight."""
+        if rows.shape[0] < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
+                f"n_samples = {rows.shape[0]}"
+            )
+        return check_weights_of_rows(sample_weight, rows, self.n_components)
+
+    def _fit_rows(
+        self,
+        rows: Rows,
+        weights: NDArray[np.float64] | None,
+        n_threads: int,
+        *,
+        X: Any = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> bool:
+        """Run EM on checked rows and set the attributes; return whether a callback, or `cancelled`, stopped it."""
+        start = self._start(rows.shape[1])
+        previous, previous_bound = self._previous(rows.shape[1])
         drawn = previous is None and any(part is None for part in start.values())
-        reporter = Reporter(self, self.n_init if drawn and start["means"] is None else 1, X)
+        reporter = Reporter(self, self.n_init if drawn and start["means"] is None else 1, X, cancelled)
         result = core.mixtures[self.covariance_type].fit(
             rows.data(weights),
             self.n_components,
@@ -628,7 +646,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             init_params=self.init_params,
             **start,
             seed=_draw_seed(self.random_state) if drawn else 0,
-            n_threads=threads(self.n_threads),
+            n_threads=n_threads,
             single=rows.dtype == np.float32,
             callback=reporter,
             previous=previous,
@@ -645,8 +663,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         if result["raised"] is not None:
             raise result["raised"]
         reporter.finish()
-        self._warn(result["stopped"])
-        return rows
+        return result["stopped"]
 
     def _start(self, d: int) -> dict[str, NDArray[Any] | None]:
         """Return the checked parameters of the start."""
@@ -724,8 +741,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         """Return the mean log-likelihood and the total weight."""
         rows = self._rows(X)
         weights = check_weights_of_rows(sample_weight, rows)
-        total = float(rows.shape[0]) if weights is None else float(weights.sum())
-        return model(self).score(rows.data(weights), threads(self.n_threads)), total
+        return model(self).score(rows.data(weights), threads(self.n_threads)), rows.total(weights)
 
     def _n_parameters(self) -> int:
         """Return the number of free parameters."""

@@ -1,7 +1,8 @@
-"""What a fit tells: warnings, verbose output, scikit-learn's callbacks, and the way for Ctrl-C into it."""
+"""What a fit tells: warnings, verbose output, progress, scikit-learn's callbacks, and the way for Ctrl-C into it."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import warnings
@@ -21,7 +22,7 @@ except ImportError:
         return method
 
 
-__all__ = ["CallbackSupportMixin", "Reporter", "warn", "with_callbacks"]
+__all__ = ["Bar", "CallbackSupportMixin", "Reporter", "warn", "with_callbacks"]
 
 
 def warn(message: str, category: type[Warning]) -> None:
@@ -45,14 +46,19 @@ class Reporter:
         The estimator that is fitted.
     restarts : int
         Number of restarts.
+    X : array-like of shape (n_samples, n_features)
+        The rows, for scikit-learn's callbacks.
+    cancelled : callable, default=None
+        Asked each time; once it returns True the fit stops.
     """
 
-    def __init__(self, estimator: Any, restarts: int, X: Any) -> None:
+    def __init__(self, estimator: Any, restarts: int, X: Any, cancelled: Callable[[], bool] | None = None) -> None:
         self.verbose = int(estimator.verbose)
         self.interval = estimator.verbose_interval
         self.stopped = False
         self._estimator = estimator
         self._X = X
+        self._cancelled = cancelled
         self._root: Any = None
         self._restart: Any = None
         if getattr(estimator, "_skl_callbacks", None) or hasattr(estimator, "_parent_callback_ctx"):
@@ -64,6 +70,8 @@ class Reporter:
         self, stage: str, restart: int, iteration: int, lower_bound: float, change: float, converged: bool
     ) -> bool:
         """Return True to stop the fit."""
+        if self._cancelled is not None and self._cancelled():
+            return True
         if self._silent or stage == "seeding":
             return False
         if self.verbose:
@@ -108,3 +116,42 @@ class Reporter:
                 print(f"Initialization {how}.")
             else:
                 print(f"Initialization {how}. time lapse {now - self._started:.5f}s\t lower bound {lower_bound:.5f}.")
+
+
+class Bar:
+    """A bar on stderr that is drawn again, at most ten times a second, as tasks end.
+
+    Parameters
+    ----------
+    title : str
+        Stands before the bar.
+    total : int
+        Tasks at most; fewer may be done.
+    shown : bool
+        Whether to draw at all.
+    """
+
+    def __init__(self, title: str, total: int, shown: bool) -> None:
+        self._title, self._total, self._shown = title, total, shown
+        self._done = self._width = 0
+        self._started, self._drawn = time.perf_counter(), -math.inf
+
+    def step(self, text: str) -> None:
+        """Count one more task, with what there is to say about it."""
+        self._done += 1
+        if self._shown and (time.perf_counter() - self._drawn > 0.1 or self._done == self._total):
+            self._draw(text)
+
+    def close(self, text: str) -> None:
+        """Draw the last state and end the line."""
+        if self._shown:
+            self._draw(text)
+            print(file=sys.stderr, flush=True)
+
+    def _draw(self, text: str) -> None:
+        self._drawn = time.perf_counter()
+        filled = 20 * self._done // self._total
+        seconds = self._drawn - self._started
+        line = f"{self._title} [{'#' * filled:.<20}] {self._done}/{self._total} {seconds:.1f} s  {text}"
+        print(f"\r{line:<{self._width}}", end="", file=sys.stderr, flush=True)
+        self._width = len(line)

@@ -27,6 +27,14 @@ class Rows(NamedTuple):
         """Return the view that the core takes."""
         return core.Data(self.arrays, sample_weight)
 
+    def total(self, sample_weight: NDArray[np.float64] | None) -> float:
+        """Return the total weight, which without weights is the number of rows."""
+        return float(self.shape[0]) if sample_weight is None else float(sample_weight.sum())
+
+    def take(self, chosen: NDArray[np.int64]) -> Rows:
+        """Return a copy of the chosen rows."""
+        return Rows([a[chosen] for a in self.arrays], (len(chosen), self.shape[1]), self.dtype)
+
 
 def _frame_columns(X: Any) -> list[NDArray[Any]] | None:
     """Return the columns of a pandas or polars frame without a copy; None if some are not plain floats."""
