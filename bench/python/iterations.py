@@ -1,0 +1,141 @@
+"""The time of an EM iteration of each library, and whether its likelihood agrees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bench.python.likelihood import Parameters, mean_log_likelihood
+from bench.python.peers import PEERS, Peer, gaussmix
+from bench.python.peers.peer import Fit
+from bench.python.problems import Array, Problem, Start
+from bench.python.timing import interleaved, ratio, seconds
+
+CHECKED = 3  # iterations after which likelihoods are compared
+LONGEST = 6.0  # seconds an iteration may take
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A library on a problem.
+
+    Attributes
+    ----------
+    library : str
+        Its name.
+    verdict : {"agrees", "differs", "own start", "left out"}
+        Whether its likelihood is that of gaussmix; "own start": it could not be compared.
+    reason : str
+        Why it differs or was left out.
+    milliseconds, ratio : float or None
+        Median time of an iteration, and of its ratio to that of gaussmix in the same round.
+    difference : float or None
+        Its mean log-likelihood less that of gaussmix.
+    """
+
+    library: str
+    verdict: str
+    reason: str = ""
+    milliseconds: float | None = None
+    ratio: float | None = None
+    difference: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All libraries on a problem; the dense count of flops is 4 n K D for D features, where covariances are full."""
+
+    problem: str
+    covariance_type: str
+    dense_gflops: float | None
+    timings: list[Timing]
+
+
+@dataclass(frozen=True)
+class _Runner:
+    peer: Peer
+    fit: Fit
+    verdict: str
+    reason: str
+    difference: float | None
+
+
+def compare(problem: Problem, repeats: int, target: float = 0.3) -> Comparison:
+    """Time an iteration of each library in turn, after a check of its likelihood."""
+    X = problem.rows()
+    start = problem.start(X)
+    runners, timings = [], []
+    for peer in PEERS:
+        outcome = _try(peer, problem, X, start)
+        if isinstance(outcome, str):
+            timings.append(Timing(peer.name, "left out", outcome))
+        else:
+            runners.append(outcome)
+    times = interleaved({runner.peer.name: runner.fit for runner in runners}, repeats, target)
+    ours = times["gaussmix"]
+    for runner in runners:
+        timing = Timing(runner.peer.name, runner.verdict, runner.reason, difference=runner.difference)
+        theirs = times[runner.peer.name]
+        if np.median(theirs) > 0:
+            timing = replace(timing, milliseconds=1e3 * float(np.median(theirs)), ratio=ratio(theirs, ours))
+        else:
+            timing = replace(timing, reason=f"{runner.reason}; more iterations take no more time".lstrip("; "))
+        timings.append(timing)
+    features = 1 + problem.d + problem.d * (problem.d + 1) // 2
+    flops = 4 * problem.n * problem.k * features / float(np.median(ours))
+    names = [peer.name for peer in PEERS]
+    return Comparison(
+        problem.name,
+        problem.covariance_type,
+        flops / 1e9 if problem.covariance_type == "full" else None,
+        sorted(timings, key=lambda timing: names.index(timing.library)),
+    )
+
+
+def _try(peer: Peer, problem: Problem, X: Array, start: Start) -> _Runner | str:
+    """Return a runner whose likelihood has been compared, or why there is none."""
+    refusal = "not installed" if peer.version() is None else peer.refuses(problem)
+    if refusal:
+        return refusal
+    try:
+        # A tenth of the rows tells whether it would take too long, without taking it.
+        tenth = X[: max(problem.n // 10, 2 * problem.k)]
+        if peer is not gaussmix.PEER and problem.n * problem.k * problem.d > 1e6:
+            fit = peer.prepare(problem, tenth, start)
+            first = seconds(lambda: fit(1))
+            expected = (min(first, seconds(lambda: fit(1))) if first < LONGEST else first) * len(X) / len(tenth)
+            if expected > LONGEST:
+                return f"too slow: about {expected:.0f} s an iteration"
+        fit = peer.prepare(problem, X, start)
+        verdict, reason, difference = _judge(peer, fit, problem, X, start)
+        return _Runner(peer, fit, verdict, reason, difference)
+    except Exception as error:  # whatever a library raises is its result, not the end of the run
+        return f"fails: {type(error).__name__}, {' '.join(str(error).split())[:100]}"
+
+
+def _judge(peer: Peer, fit: Fit, problem: Problem, X: Array, start: Start) -> tuple[str, str, float | None]:
+    """Return the verdict on a library's likelihood, the reason, and the difference."""
+    if peer is gaussmix.PEER:
+        return "agrees", "", 0.0
+    ours: Any = gaussmix.prepare(problem, X, start)
+    if peer.own_start:
+        first, second = (peer.parameters(fit(0)) for _ in range(2))
+        if not all(np.array_equal(a, b) for a, b in zip(first, second, strict=True)):
+            return "own start", "its start is its own, and another one each time", None
+        ours = gaussmix.prepare_from(problem, X, first)
+    expected = _likelihood(gaussmix.PEER, ours, problem, X)
+    try:
+        found = _likelihood(peer, fit, problem, X)
+    except ValueError as error:
+        return "differs", str(error), None
+    difference = found - expected
+    if abs(difference) > peer.tolerance * max(1.0, abs(expected)):
+        return "differs", peer.note, difference
+    return "agrees", "", difference
+
+
+def _likelihood(peer: Peer, fit: Fit, problem: Problem, X: Array) -> float:
+    model: Parameters = peer.parameters(fit(CHECKED))
+    return mean_log_likelihood(X, model, problem.covariance_type)
