@@ -63,7 +63,8 @@ def grow(
     covariance_type: str, variable: str, base: Problem, values: tuple[int, ...], repeats: int, target: float
 ) -> Growth:
     """Time problems that differ in one variable, in turn, on one thread."""
-    problems = [base._replace(covariance_type=covariance_type, **{variable: value}) for value in values]
+    sizes = [base._asdict() | {"covariance_type": covariance_type, variable: value} for value in values]
+    problems = [Problem(**size) for size in sizes]
     fits = {str(value): fit_of(problem, 1) for value, problem in zip(values, problems, strict=True)}
     times = interleaved(fits, repeats, target)
     medians = [max(float(np.median(times[str(value)])), 1e-9) for value in values]

@@ -37,9 +37,7 @@ def prepare(problem: Problem, X: Array, start: Start) -> Fit:
             torch.set_default_dtype(default)
 
     def train(iterations: int) -> Any:
-        model = GaussianMixtureModel(
-            GaussianMixtureModelConfig(problem.k, problem.d, problem.covariance_type)  # type: ignore[arg-type]
-        )
+        model = GaussianMixtureModel(GaussianMixtureModelConfig(problem.k, problem.d, problem.covariance_type))
         model.component_probs.copy_(torch.from_numpy(start.weights))
         model.means.copy_(torch.from_numpy(start.means))
         model.precisions_cholesky.copy_(torch.from_numpy(factors))
