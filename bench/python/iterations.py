@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -59,6 +58,7 @@ class _Runner:
     fit: Fit
     verdict: str
     reason: str
+    likelihood: float | None
     difference: float | None
 
 
@@ -66,9 +66,10 @@ def compare(problem: Problem, repeats: int, target: float = 0.3) -> Comparison:
     """Time an iteration of each library in turn, after a check of its likelihood."""
     X = problem.rows()
     start = problem.start(X)
-    runners, timings = [], []
+    runners: list[_Runner] = []
+    timings: list[Timing] = []
     for peer in PEERS:
-        outcome = _try(peer, problem, X, start)
+        outcome = _try(peer, problem, X, start, runners[0].likelihood if runners else None)
         if isinstance(outcome, str):
             timings.append(Timing(peer.name, "left out", outcome))
         else:
@@ -94,46 +95,48 @@ def compare(problem: Problem, repeats: int, target: float = 0.3) -> Comparison:
     )
 
 
-def _try(peer: Peer, problem: Problem, X: Array, start: Start) -> _Runner | str:
-    """Return a runner whose likelihood has been compared, or why there is none."""
+def _try(peer: Peer, problem: Problem, X: Array, start: Start, ours: float | None) -> _Runner | str:
+    """Return a runner whose likelihood has been compared with ours, or why there is none."""
     refusal = "not installed" if peer.version() is None else peer.refuses(problem)
     if refusal:
         return refusal
     try:
-        # A tenth of the rows tells whether it would take too long, without taking it.
-        tenth = X[: max(problem.n // 10, 2 * problem.k)]
-        if peer is not gaussmix.PEER and problem.n * problem.k * problem.d > 1e6:
-            fit = peer.prepare(problem, tenth, start)
-            first = seconds(lambda: fit(1))
-            expected = (min(first, seconds(lambda: fit(1))) if first < LONGEST else first) * len(X) / len(tenth)
-            if expected > LONGEST:
-                return f"too slow: about {expected:.0f} s an iteration"
+        expected = _expected_seconds(peer, problem, X, start)
+        if expected > LONGEST:
+            return f"too slow: about {expected:.0f} s an iteration"
         fit = peer.prepare(problem, X, start)
-        verdict, reason, difference = _judge(peer, fit, problem, X, start)
-        return _Runner(peer, fit, verdict, reason, difference)
+        if ours is None:  # gaussmix itself, which comes first
+            return _Runner(peer, fit, "agrees", "", _likelihood(peer, fit, problem, X), 0.0)
+        return _judge(peer, fit, problem, X, ours)
     except Exception as error:  # whatever a library raises is its result, not the end of the run
         return f"fails: {type(error).__name__}, {' '.join(str(error).split())[:100]}"
 
 
-def _judge(peer: Peer, fit: Fit, problem: Problem, X: Array, start: Start) -> tuple[str, str, float | None]:
-    """Return the verdict on a library's likelihood, the reason, and the difference."""
-    if peer is gaussmix.PEER:
-        return "agrees", "", 0.0
-    ours: Any = gaussmix.prepare(problem, X, start)
+def _expected_seconds(peer: Peer, problem: Problem, X: Array, start: Start) -> float:
+    """Return what an iteration will take, from one on a tenth of the rows, or on enough for any covariance."""
+    some = max(problem.n // 10, 4 * problem.k * problem.d)
+    if peer is gaussmix.PEER or some >= problem.n:
+        return 0.0
+    fit = peer.prepare(problem, X[:some], start)
+    first = seconds(lambda: fit(1))
+    if first < LONGEST:  # it may have loaded or compiled something
+        first = min(first, seconds(lambda: fit(1)))
+    return first * problem.n / some
+
+
+def _judge(peer: Peer, fit: Fit, problem: Problem, X: Array, ours: float) -> _Runner:
+    """Return the runner with the verdict on its likelihood."""
     if peer.own_start:
         first, second = (peer.parameters(fit(0)) for _ in range(2))
         if not all(np.array_equal(a, b) for a, b in zip(first, second, strict=True)):
-            return "own start", "its start is its own, and another one each time", None
-        ours = gaussmix.prepare_from(problem, X, first)
-    expected = _likelihood(gaussmix.PEER, ours, problem, X)
+            return _Runner(peer, fit, "own start", "its start is another one each time", None, None)
+        ours = _likelihood(gaussmix.PEER, gaussmix.prepare_from(problem, X, first), problem, X)
     try:
         found = _likelihood(peer, fit, problem, X)
     except ValueError as error:
-        return "differs", str(error), None
-    difference = found - expected
-    if abs(difference) > peer.tolerance * max(1.0, abs(expected)):
-        return "differs", peer.note, difference
-    return "agrees", "", difference
+        return _Runner(peer, fit, "differs", str(error), None, None)
+    agrees = abs(found - ours) <= peer.tolerance
+    return _Runner(peer, fit, "agrees" if agrees else "differs", "" if agrees else peer.note, found, found - ours)
 
 
 def _likelihood(peer: Peer, fit: Fit, problem: Problem, X: Array) -> float:

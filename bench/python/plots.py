@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -25,7 +25,9 @@ def save_plots(results: Results, folder: Path) -> list[Path]:
     """Draw what there are results for and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = {}
-    with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}):
+    # From the defaults: one of the libraries changes them on import.
+    spines = {"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
+    with style.context(["default", spines]):
         if results.iterations:
             figures["iterations"] = ratios(results.iterations)
         if results.threads:
@@ -51,9 +53,9 @@ def ratios(comparisons: list[Comparison]) -> Figure:
         for timing in comparison.timings:
             if timing.library not in names or timing.ratio is None:
                 continue
-            style = STYLE[timing.library]
-            fill = style["color"] if timing.verdict == "agrees" else "none"
-            axes.plot(timing.ratio, y, style["marker"], ms=7, mec=style["color"], mfc=fill, mew=1.4)
+            look = STYLE[timing.library]
+            fill = look["color"] if timing.verdict == "agrees" else "none"
+            axes.plot(timing.ratio, y, look["marker"], ms=7, mec=look["color"], mfc=fill, mew=1.4)
             drawn.add(timing.library)
     for name in names:
         if name in drawn:
@@ -92,16 +94,16 @@ def threads(scaled: list[Threads]) -> Figure:
 
 def growth(grown: list[Growth]) -> Figure:
     """Draw the time against n, d and K, one line a covariance type."""
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
+    figure = Figure(figsize=(12, 5.2), layout="constrained")
     for axes, variable in zip(figure.subplots(1, 3), "ndK", strict=True):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
         for one in grown:
             if one.variable == variable:
                 _grow(axes, one)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.grid(which="major", color="#dddddd", lw=0.8)
+        axes.grid(color="#dddddd", lw=0.8)
         axes.set_xlabel(variable)
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.08))
     figure.axes[0].set_ylabel("milliseconds an iteration, one thread")
     return figure
 
@@ -112,7 +114,7 @@ def _grow(axes: Axes, one: Growth) -> None:
     axes.plot(one.values, one.milliseconds, marker=MARKERS[i], color=COLOURS[i], label=label)
     axes.set_title(f"at {one.fixed}", fontsize=10)
     axes.set_xticks(one.values, [f"{value:,}" for value in one.values], fontsize=8)
-    axes.minorticks_off()
+    axes.tick_params(which="minor", bottom=False, labelbottom=False)
 
 
 def bars_of_memory(results: Results) -> Figure:
@@ -124,12 +126,10 @@ def bars_of_memory(results: Results) -> Figure:
     for axes, memory in zip(panels, measured, strict=True):
         names = list(memory.megabytes)
         colours = [STYLE[name]["color"] for name in names]
-        bars = axes.barh(names, [max(value, 0.1) for value in memory.megabytes.values()], color=colours)
+        bars = axes.barh(names, list(memory.megabytes.values()), color=colours)
         axes.bar_label(bars, [f"{value:,.0f} MB" for value in memory.megabytes.values()], padding=3)
         axes.axvline(memory.rows_megabytes, color="black", ls="--", lw=1)
-        axes.set_xscale("log")
         axes.margins(x=0.15)
-        axes.xaxis.set_major_formatter("{x:g}")
         axes.invert_yaxis()
         axes.set_title(f"{memory.problem} (dashed: the rows)", fontsize=10)
     panels[-1].set_xlabel("MB above the rows")

@@ -41,4 +41,4 @@ def fitted(model: Any) -> Parameters:
     return parameters(np.ravel(fields["weights"]), means, covariances)
 
 
-PEER = Peer("mlpack", "mlpack", "mlpack", prepare, fitted, types=("full", "diag"), own_start=True)
+PEER = Peer("mlpack", "mlpack", "mlpack", prepare, fitted, types=("full", "diag"), largest=1e7, own_start=True)

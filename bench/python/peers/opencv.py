@@ -1,4 +1,7 @@
-"""The EM of OpenCV's module ml, which OpenCV 5 has no more."""
+"""The EM of OpenCV's module ml, which OpenCV 5 has no more.
+
+Spherical covariances are left out: their determinants count one feature of d, the likelihood falls, and it ends.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,8 @@ def prepare(problem: Problem, X: Array, start: Start) -> Fit:
 
     if not hasattr(cv2, "ml"):
         raise ImportError(f"OpenCV {cv2.__version__} has no module ml")
-    kind = {
-        "full": cv2.ml.EM_COV_MAT_GENERIC,
-        "diag": cv2.ml.EM_COV_MAT_DIAGONAL,
-        "spherical": cv2.ml.EM_COV_MAT_SPHERICAL,
-    }[problem.covariance_type]
+    full = problem.covariance_type == "full"
+    kind = cv2.ml.EM_COV_MAT_GENERIC if full else cv2.ml.EM_COV_MAT_DIAGONAL
     covariances = cv2.Mat(start.covariances("full"), wrap_channels=False)  # else the last axis becomes channels
 
     def fit(iterations: int) -> Any:
@@ -30,18 +30,16 @@ def prepare(problem: Problem, X: Array, start: Start) -> Fit:
         # It ends with an E-step: the last of its iterations has no M-step.
         em.setTermCriteria((cv2.TERM_CRITERIA_MAX_ITER, iterations + 1, 0.0))
         em.trainE(X, start.means, covariances, start.weights[None])
-        return em, problem.covariance_type
+        return em, full
 
     return fit
 
 
 def fitted(model: Any) -> Parameters:
-    em, covariance_type = model
+    em, full = model
     covariances = np.stack(em.getCovs())
-    if covariance_type != "full":
+    if not full:
         covariances = np.diagonal(covariances, axis1=1, axis2=2)
-    if covariance_type == "spherical":
-        covariances = covariances[:, 0]
     return parameters(em.getWeights().ravel(), em.getMeans(), covariances)
 
 
@@ -51,6 +49,6 @@ PEER = Peer(
     "opencv-python-headless",
     prepare,
     fitted,
-    types=("full", "diag", "spherical"),
-    note="adds nothing to variances; spherical: its determinants count one feature of d, so it ends early",
+    types=("full", "diag"),
+    note="adds nothing to variances",
 )

@@ -37,6 +37,8 @@ class Peer:
         Whether it computes in float32.
     wide : bool
         Whether it makes arrays of n K d numbers.
+    largest : float
+        The largest n K d that it is given where covariances are diagonal: mlpack's k-means cannot be cut short there.
     own_start : bool
         Whether it makes a start of its own: then gaussmix follows from what it returns after no iteration.
     note : str
@@ -51,12 +53,13 @@ class Peer:
     types: tuple[str, ...] = ("full", "tied", "diag", "spherical")
     single: bool = False
     wide: bool = False
+    largest: float = float("inf")
     own_start: bool = False
     note: str = ""
 
     @property
     def tolerance(self) -> float:
-        """Return by how much its likelihood may differ, in nats a row by nats a row, or nats where that is less than 1.
+        """Return by how much its mean log-likelihood may differ, in nats a row.
 
         Libraries add `reg_covar` in different places, or something else; float32 has seven digits.
         """
@@ -74,8 +77,10 @@ class Peer:
     def refuses(self, problem: Problem) -> str | None:
         """Return why it is not asked to solve a problem, or None."""
         if problem.covariance_type not in self.types:
-            return f"has no {problem.covariance_type} covariances"
+            return f"not asked for {problem.covariance_type} covariances"
         gigabytes = problem.n * problem.d * problem.k * (4 if self.single else 8) / 1e9
-        if self.wide and gigabytes > 3:
+        if self.wide and gigabytes > 2:
             return f"makes arrays of n K d numbers, {gigabytes:.0f} GB"
+        if problem.covariance_type == "diag" and problem.n * problem.d * problem.k > self.largest:
+            return "would spend most of its time in k-means"
         return None
