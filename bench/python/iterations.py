@@ -113,9 +113,12 @@ def _try(peer: Peer, problem: Problem, X: Array, start: Start, ours: float | Non
 
 
 def _expected_seconds(peer: Peer, problem: Problem, X: Array, start: Start) -> float:
-    """Return what an iteration will take, from one on a tenth of the rows, or on enough for any covariance."""
+    """Return what an iteration will take, from one on a tenth of the rows, or on enough for any covariance.
+
+    Small problems are fast with all.
+    """
     some = max(problem.n // 10, 4 * problem.k * problem.d)
-    if peer is gaussmix.PEER or some >= problem.n:
+    if peer is gaussmix.PEER or some >= problem.n or problem.n * problem.k * problem.d < 1e7:
         return 0.0
     fit = peer.prepare(problem, X[:some], start)
     first = seconds(lambda: fit(1))
