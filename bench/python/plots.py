@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from bench.python.iterations import Comparison
 from bench.python.peers import PEERS
@@ -81,7 +82,7 @@ def threads(scaled: list[Threads]) -> Figure:
     for i, count in enumerate(counts):
         y = np.arange(len(scaled)) + (i - (len(counts) - 1) / 2) * height
         bars = axes.barh(y, [one.speedups[count] for one in scaled], height, color=COLOURS[1 + i % 8])
-        axes.bar_label(bars, fmt="%.2f", padding=3)
+        axes.bar_label(bars, fmt="%.2f", label_type="center", color="white")
         axes.axvline(count, color=COLOURS[1 + i % 8], lw=1, ls="--")
         bars.set_label(f"{count} threads (dashed: ideal)")
     axes.set_yticks(range(len(scaled)), [f"{one.problem}\nn K d = {one.n_k_d:.0e}" for one in scaled], fontsize=8)
@@ -98,6 +99,9 @@ def growth(grown: list[Growth]) -> Figure:
     for axes, variable in zip(figure.subplots(1, 3), "ndK", strict=True):
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         for one in grown:
             if one.variable == variable:
                 _grow(axes, one)

@@ -69,6 +69,7 @@ def likelihoods(comparisons: list[Comparison]) -> str:
     rows = []
     for peer in PEERS[1:]:
         timings = {c.problem: timing for c in comparisons if (timing := _timing(c, peer.name))}
+        timings = {problem: timing for problem, timing in timings.items() if "not asked" not in timing.reason}
         agree = [abs(timing.difference or 0) for timing in timings.values() if timing.verdict == "agrees"]
         reasons: dict[str, list[str]] = {}
         for problem, timing in timings.items():
