@@ -74,7 +74,8 @@ def compare(problem: Problem, repeats: int, target: float = 0.3) -> Comparison:
             timings.append(Timing(peer.name, "left out", outcome))
         else:
             runners.append(outcome)
-    times = interleaved({runner.peer.name: runner.fit for runner in runners}, repeats, target)
+    ran = {runner.peer.name: runner.peer.ran for runner in runners if runner.peer.ran}
+    times = interleaved({runner.peer.name: runner.fit for runner in runners}, repeats, target, ran)
     ours = times["gaussmix"]
     for runner in runners:
         timing = Timing(runner.peer.name, runner.verdict, runner.reason, difference=runner.difference)

@@ -27,18 +27,25 @@ def iterations_for(fit: Callable[[int], Any], target: float) -> int:
     return int(np.clip(target / max(each, 1e-4), 1, 100))
 
 
-def seconds_an_iteration(fit: Callable[[int], Any], iterations: int) -> float:
-    """Return the time of a fit of 1 + m iterations less that of one, divided by m.
+def seconds_an_iteration(fit: Callable[[int], Any], iterations: int, times: int = 1) -> float:
+    """Return the time of a fit of 1 + m iterations less that of one, divided by m; the mean of several such.
 
     Both follow a fit of the same library, so that what another one left running slows neither or both.
     """
     fit(1)
-    one = seconds(lambda: fit(1))
-    more = seconds(lambda: fit(1 + iterations))
-    return (more - one) / iterations
+    total = 0.0
+    for _ in range(times):
+        one = seconds(lambda: fit(1))
+        total += seconds(lambda: fit(1 + iterations)) - one
+    return total / (times * iterations)
 
 
-def interleaved(fits: dict[str, Callable[[int], Any]], repeats: int, target: float) -> dict[str, list[float]]:
+def interleaved(
+    fits: dict[str, Callable[[int], Any]],
+    repeats: int,
+    target: float,
+    ran: dict[str, Callable[[Any], int]] | None = None,
+) -> dict[str, list[float]]:
     """Time an iteration of each, in turn.
 
     Parameters
@@ -49,6 +56,8 @@ def interleaved(fits: dict[str, Callable[[int], Any]], repeats: int, target: flo
         Rounds. One that takes more than 2 s an iteration takes part in the first round alone.
     target : float
         Seconds that the timed iterations take about.
+    ran : dict of str to callable
+        For those that may end early: the iterations of what a fit returned.
 
     Returns
     -------
@@ -56,14 +65,20 @@ def interleaved(fits: dict[str, Callable[[int], Any]], repeats: int, target: flo
         Seconds an iteration, one a round.
     """
     counts = {name: iterations_for(fit, target) for name, fit in fits.items()}
+    loops = dict.fromkeys(fits, 1)
     for name, fit in fits.items():
         if counts[name] > 1:
-            fit(1 + counts[name])
+            model = fit(1 + counts[name])
+            done = ran[name](model) if ran and name in ran else 1 + counts[name]
+            if done <= counts[name]:  # shorter fits, that do not end early, and more of them
+                fewer = max(done - 2, 1)
+                loops[name] = min(counts[name] // fewer, 20)
+                counts[name] = fewer
     times: dict[str, list[float]] = {name: [] for name in fits}
     for _ in range(repeats):
         for name, fit in fits.items():
             if not times[name] or times[name][0] < 2:
-                times[name].append(seconds_an_iteration(fit, counts[name]))
+                times[name].append(seconds_an_iteration(fit, counts[name], loops[name]))
     return times
 
 

@@ -23,7 +23,7 @@ def prepare(problem: Problem, X: Array, start: Start) -> Fit:
             seed=1,
             kmeans_max_iterations=1,  # it takes part in both times of which the difference counts
             max_iterations=iterations + 1,  # it counts the start as one
-            tolerance=0.0,
+            tolerance=-1.0,  # with 0 it would end where the likelihood stays the same
             diagonal_covariance=diagonal,
         )
         return trained["output_model"], diagonal

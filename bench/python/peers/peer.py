@@ -41,6 +41,8 @@ class Peer:
         The largest n K d that it is given where covariances are diagonal: mlpack's k-means cannot be cut short there.
     own_start : bool
         Whether it makes a start of its own: then gaussmix follows from what it returns after no iteration.
+    ran : callable or None
+        Takes what a fit returned and returns its iterations, of a library that may end before it was told to.
     note : str
         What else is not the same, for the tables.
     """
@@ -55,6 +57,7 @@ class Peer:
     wide: bool = False
     largest: float = float("inf")
     own_start: bool = False
+    ran: Callable[[Any], int] | None = None
     note: str = ""
 
     @property

@@ -18,7 +18,7 @@ def prepare(problem: Problem, X: Array, start: Start) -> Fit:
         "n_components": problem.k,
         "n_features": problem.d,
         "covariance_type": problem.covariance_type,
-        "tol": 1e-300,  # 0 is refused
+        "tol": float("nan"),  # no change is less; 0 is refused, and it would end where the likelihood stays
         "reg_covar": REG_COVAR,
         "init_weights": torch.from_numpy(start.weights),
         "init_means": torch.from_numpy(start.means),
