@@ -67,13 +67,12 @@ def interleaved(
     counts = {name: iterations_for(fit, target) for name, fit in fits.items()}
     loops = dict.fromkeys(fits, 1)
     for name, fit in fits.items():
-        if counts[name] > 1:
-            model = fit(1 + counts[name])
-            done = ran[name](model) if ran and name in ran else 1 + counts[name]
-            if done <= counts[name]:  # shorter fits, that do not end early, and more of them
-                fewer = max(done - 2, 1)
-                loops[name] = min(counts[name] // fewer, 20)
-                counts[name] = fewer
+        model = fit(1 + counts[name])  # not timed: some compile for each number
+        done = ran[name](model) if ran and name in ran else 1 + counts[name]
+        if done <= counts[name]:  # shorter fits, that do not end early, and more of them
+            fewer = max(done - 2, 1)
+            loops[name] = min(counts[name] // fewer, 20)
+            counts[name] = fewer
     times: dict[str, list[float]] = {name: [] for name in fits}
     for _ in range(repeats):
         for name, fit in fits.items():
