@@ -25,7 +25,7 @@ NO_SYSTEM_EIGEN = [
 
 def all_but(*subjects: str) -> list[str]:
     """Return pytest's options that leave out the files of some subjects."""
-    return [f"--ignore=tests/python/test_{subject}.py" for subject in subjects]
+    return [f"--ignore-glob=tests/python/test_{subject}.py" for subject in subjects]
 
 
 def has_googletest(session: nox.Session) -> bool:
