@@ -135,7 +135,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         What had to be repaired, in all restarts.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X had them as strings.
 
     See Also

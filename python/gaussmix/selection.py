@@ -84,7 +84,7 @@ class GaussianMixtureIC(DensityMixin, BaseEstimator):
         Iterations of the best candidate.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X had them as strings.
 
     See Also
