@@ -132,7 +132,7 @@ def lowest(session: nox.Session) -> None:
     source = session.posargs[0] if session.posargs else "."
     session.install(f"{source}[test]", "numpy==1.26.*", "scikit-learn==1.6.*", "matplotlib==3.8.*")
     session.run("python", "-m", "pip", "list", "--format=freeze")
-    session.run("pytest", *all_but("style"))  # linters and types are for the newest
+    session.run("pytest", *all_but("bench", "examples", "style"))  # scripts, linters and types are for the newest
 
 
 @nox.session

@@ -28,11 +28,10 @@ exclude_patterns = ["_build"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "gaussmix"
-html_static_path = ["_static"]
-html_css_files = ["gaussmix.css"]
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
+    "header_links_before_dropdown": 4,
     "secondary_sidebar_items": ["page-toc"],
 }
 html_show_sourcelink = False

@@ -55,6 +55,7 @@ py::dict to_dict(const FitResult<Covariance>& result) {
   out["lower_bound"] = result.lower_bound;
   out["lower_bounds"] = result.lower_bounds;
   out["events"] = events;
+  out["restart"] = result.restart;
   return out;
 }
 

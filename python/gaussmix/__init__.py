@@ -6,8 +6,8 @@ Pictures are in :mod:`gaussmix.plot`, which is imported by itself.
 """
 
 from gaussmix._dispatch import show_config
-from gaussmix._mixture import FitEvent, GaussianMixture
+from gaussmix._mixture import FitEvent, FitRestart, GaussianMixture
 from gaussmix.selection import GaussianMixtureIC
 
 __version__ = "0.1.0"
-__all__ = ["FitEvent", "GaussianMixture", "GaussianMixtureIC", "__version__", "show_config"]
+__all__ = ["FitEvent", "FitRestart", "GaussianMixture", "GaussianMixtureIC", "__version__", "show_config"]

@@ -53,6 +53,24 @@ class FitEvent(NamedTuple):
     kept: bool
 
 
+class FitRestart(NamedTuple):
+    """One start of a fit, and how EM went from there.
+
+    Attributes
+    ----------
+    lower_bounds : list of float
+        Mean log-likelihood before each M-step, in nats a row; empty if the start failed.
+    converged : bool
+        Whether the last change was less than `tol`.
+    kept : bool
+        Whether its model was kept.
+    """
+
+    lower_bounds: list[float]
+    converged: bool
+    kept: bool
+
+
 _REMEDIES = {
     "floored": "have a singular covariance (they collapsed onto few rows or a subspace) and were given the smallest "
     "variance that the data resolve. Increase reg_covar, decrease n_components, or remove repeated rows or features.",
@@ -90,7 +108,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
         How a start is made: by k-means [2]_; with means at rows drawn by k-means++ or at random, and weights and
         covariances of the rows nearest to them; or by random responsibilities. Where a fit is small, each restart
-        draws four starts and goes on from the one that is best after five iterations [3]_.
+        draws up to four starts and goes on from the one that is best after five iterations [3]_.
     weights_init : array-like of shape (n_components,), default=None
         Weights of the start.
     means_init : array-like of shape (n_components, n_features), default=None
@@ -133,6 +151,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Mean log-likelihood before each M-step of the best restart, of length `n_iter_`.
     events_ : list of FitEvent
         What had to be repaired, in all restarts.
+    restarts_ : list of FitRestart
+        How EM went from each start, in their order.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -541,6 +561,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         estimator.lower_bound_ = -np.inf
         estimator.lower_bounds_ = []
         estimator.events_ = []
+        estimator.restarts_ = []
         return estimator
 
     def to_sklearn(self) -> Any:
@@ -603,6 +624,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         params = {name: value for name, value in estimator.get_params(deep=False).items() if name in ours}
         fitted: Self = _copy_fitted(estimator, cls(**params))
         fitted.events_ = []
+        fitted.restarts_ = []
         return fitted
 
     def _fit(self, X: Any, sample_weight: ArrayLike | None) -> Rows:
@@ -660,6 +682,10 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.lower_bounds_ = result["lower_bounds"]
         self.n_iter_ = len(self.lower_bounds_)
         self.events_ = [FitEvent(*event) for event in result["events"]]
+        self.restarts_ = [
+            FitRestart(bounds, converged, restart == result["restart"])
+            for restart, (bounds, converged) in enumerate(reporter.restarts)
+        ]
         if result["raised"] is not None:
             raise result["raised"]
         reporter.finish()

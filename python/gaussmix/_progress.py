@@ -50,12 +50,18 @@ class Reporter:
         The rows, for scikit-learn's callbacks.
     cancelled : callable, default=None
         Asked each time; once it returns True the fit stops.
+
+    Attributes
+    ----------
+    restarts : list of tuple (list of float, bool)
+        The lower bounds of each restart, and whether it has converged.
     """
 
     def __init__(self, estimator: Any, restarts: int, X: Any, cancelled: Callable[[], bool] | None = None) -> None:
         self.verbose = int(estimator.verbose)
         self.interval = estimator.verbose_interval
         self.stopped = False
+        self.restarts: list[tuple[list[float], bool]] = []
         self._estimator = estimator
         self._X = X
         self._cancelled = cancelled
@@ -72,6 +78,12 @@ class Reporter:
         """Return True to stop the fit."""
         if self._cancelled is not None and self._cancelled():
             return True
+        if stage == "start":
+            self.restarts.append(([], False))
+        elif stage == "iteration":
+            bounds, _ = self.restarts[-1]
+            bounds.append(lower_bound)
+            self.restarts[-1] = bounds, converged
         if self._silent or stage == "seeding":
             return False
         if self.verbose:

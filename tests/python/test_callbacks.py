@@ -3,6 +3,7 @@
 import signal
 import warnings
 
+import numpy as np
 import pytest
 
 import gaussmix._mixture
@@ -145,3 +146,17 @@ def test_an_exception_of_a_callback_is_raised(blobs):
     with pytest.raises(ZeroDivisionError):
         model.fit(blobs)
     assert recorder.life == ["setup", "teardown"]
+
+
+def test_the_course_of_every_restart_is_kept(blobs):
+    model = GaussianMixture(4, n_init=3, init_params="random", random_state=0, max_iter=30).fit(blobs)
+    assert len(model.restarts_) == 3
+    (kept,) = [restart for restart in model.restarts_ if restart.kept]
+    assert kept.lower_bounds == model.lower_bounds_
+    assert kept.converged == model.converged_
+    for restart in model.restarts_:
+        assert (np.diff(restart.lower_bounds) > -1e-12).all()
+        assert restart.converged == (restart.lower_bounds[-1] - restart.lower_bounds[-2] < model.tol)
+    assert len({tuple(restart.lower_bounds) for restart in model.restarts_}) == 3
+    (only,) = GaussianMixture(2, random_state=0).fit(blobs).restarts_
+    assert only.kept

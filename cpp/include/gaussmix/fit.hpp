@@ -7,8 +7,9 @@
 // the start. With reg_covar = 0 the likelihood does not fall between two such events, but for the iterations in which
 // rounding hides that a covariance has become singular; the first of each kind and component is kept in the result.
 //
-// Where it costs little (n K (D + 20 d) <= 1e8) each restart draws 4 starts and goes on from the one that is best after
-// 5 iterations: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM algorithm", 2003.
+// Where it costs little (n K (D + 20 d) <= 1e8) each restart draws up to 4 starts and goes on from the one that is best
+// after 5 iterations: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM algorithm", 2003.
+// Where the first two come to the same likelihood, clusters are so clear that all would.
 #pragma once
 
 #include <algorithm>
@@ -75,9 +76,11 @@ class Run {
         const auto drawn_events = events_;
         const auto drawn_floored = floored_;
         const auto rank = ranked(short_run(mixture));
-        // Starts that found the same are told apart by rounding alone: the first of them is kept.
-        const double least_gain = 1e-9 * (1 + std::abs(best_rank.second));
-        if (best && !(rank > std::pair(best_rank.first, best_rank.second + least_gain))) continue;
+        // Starts that are on their way to the same mixture: the first of them is kept, and asked no further.
+        const double gain = best ? rank.second - best_rank.second : 0, little = 1e-6 * (1 + std::abs(rank.second));
+        const bool same = best && rank.first == best_rank.first && std::abs(gain) <= little;
+        if (same && trial == 1) break;
+        if (same || (best && !(rank > best_rank))) continue;
         best = std::move(mixture);
         best_rank = rank;
         best_events = drawn_events;
@@ -128,11 +131,12 @@ class Run {
   double short_run(Mixture<Covariance> mixture) {
     constexpr int iterations = 5;
     reseeds_ = 0;
-    for (int i = 0; i < iterations; ++i) {
+    for (int i = 0;; ++i) {
       if (report({Progress::Stage::seeding, restart_, 0, 0, 0, false})) throw Stopped();
-      mixture = maximize_repaired(accumulate(mixture, data_, options_.n_threads), &mixture).first;
+      const auto statistics = accumulate(mixture, data_, options_.n_threads);
+      if (i == iterations) return statistics.mean_log_likelihood();
+      mixture = maximize_repaired(statistics, &mixture).first;
     }
-    return score(LogProb<Covariance>(mixture, options_.n_threads), data_, options_.n_threads);
   }
 
   /// M-step with all repairs, which are noted; true if a component was moved. Data that are singular as a whole, or have

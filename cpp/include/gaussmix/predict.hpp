@@ -65,45 +65,59 @@ void labels(const LogProb<Covariance>& log_prob, const Data& data, std::int64_t*
   });
 }
 
+namespace detail {
+/// sum_n w_n f_n / sum_n w_n by the kernels of `accumulate`: f of the rows of a block, after its E-step, is what
+/// of_screened(block) or of_block(block) returns.
+template <class Covariance, class OfScreened, class OfBlock>
+double mean_over_rows(const LogProb<Covariance>& log_prob, const Data& data, int n_threads,
+                      const OfScreened& of_screened, const OfBlock& of_block) {
+  require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
+  const Screen<Covariance> screen(log_prob);
+  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), log_prob.n_components()), 64);
+  const auto sums = sum_over_lanes(lanes, n_threads, [&](Index lane) {
+    BlockBuffers<Covariance> block;
+    ScreenedBlock<Covariance> screened;
+    Eigen::Array2d sum = Eigen::Array2d::Zero();
+    const auto add = [&](const Vector& w, const Vector& f) { sum += Eigen::Array2d(w.dot(f), w.sum()); };
+    lanes.for_blocks(lane, [&](Index first, Index rows) {
+      screen.expect(
+          data, first, rows, screened, block, [&] { add(screened.weights, of_screened(screened)); },
+          [&] { add(block.weights, of_block(block)); });
+    });
+    return sum;
+  });
+  return sums(0) / sums(1);
+}
+}  // namespace detail
+
 /// The mean log-likelihood sum_n w_n log p(x_n) / sum_n w_n, in nats, by the kernels of `accumulate`.
 /// Errors as `log_densities`.
 template <class Covariance>
 double score(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
-  require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
-  const Screen<Covariance> screen(log_prob);
-  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), log_prob.n_components()), 64);
-  std::vector<std::pair<double, double>> parts(static_cast<std::size_t>(lanes.count));
-  parallel_for(lanes.count, n_threads, [&](Index lane) {
-    BlockBuffers<Covariance> block;
-    ScreenedBlock<Covariance> screened;
-    double log_likelihood = 0, total_weight = 0;
-    const auto add = [&](const Vector& w, const Vector& log_norm) {
-      log_likelihood += w.dot(log_norm);
-      total_weight += w.sum();
-    };
-    lanes.for_blocks(lane, [&](Index first, Index rows) {
-      screen.expect(
-          data, first, rows, screened, block, [&] { add(screened.weights, screened.log_norm); },
-          [&] { add(block.weights, block.log_norm); });
-    });
-    parts[static_cast<std::size_t>(lane)] = {log_likelihood, total_weight};
-  });
-  double log_likelihood = 0, total_weight = 0;
-  for (const auto& part : parts) log_likelihood += part.first, total_weight += part.second;
-  return log_likelihood / total_weight;
+  const auto log_norm = [](const auto& block) -> const Vector& { return block.log_norm; };
+  return detail::mean_over_rows(log_prob, data, n_threads, log_norm, log_norm);
 }
 
 /// sum_n w_n log max_k r_nk / sum_n w_n: how sure the assignment to the likeliest component is, at most 0.
 /// Errors as `log_densities`.
 template <class Covariance>
 double classification_log_likelihood(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
-  Matrix sums = Matrix::Zero(64, 2);
-  const Index lanes = detail::for_expected_blocks(log_prob, data, n_threads, [&](Index lane, Index, const auto& block) {
-    sums(lane, 0) += block.weights.dot(block.responsibilities().rowwise().maxCoeff().array().log().matrix());
-    sums(lane, 1) += block.weights.sum();
-  });
-  const RowVector total = sums.topRows(lanes).colwise().sum();
-  return total(0) / total(1);
+  return detail::mean_over_rows(
+      log_prob, data, n_threads,
+      [](const ScreenedBlock<Covariance>& block) {
+        Vector largest = Vector::Zero(block.x.rows());
+        for (std::size_t c = 0; c < block.rows.size(); ++c)
+          for (std::size_t i = 0; i < block.rows[c].size(); ++i)
+            largest(block.rows[c][i]) =
+                std::max(largest(block.rows[c][i]), block.responsibilities[c](static_cast<Index>(i)));
+        return Vector(largest.array().log());
+      },
+      [](const BlockBuffers<Covariance>& block) {
+        const auto certainty = [&](const auto& table) {
+          return Vector(table.topRows(block.rows()).rowwise().maxCoeff().template cast<double>().array().log());
+        };
+        return block.kernel == Kernel::single ? certainty(block.single_table) : certainty(block.table);
+      });
 }
 
 /// The `count` rows that the mixture explains worst: lowest log-density first, rows without weight left out.
