@@ -26,6 +26,7 @@ class FitResult(TypedDict):
     lower_bound: float
     lower_bounds: list[float]
     events: list[tuple[str, int, int, int, bool]]
+    restart: int
     raised: BaseException | None
 
 class Data:
