@@ -161,6 +161,9 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; warnings are errors. Arguments: as for lowest; `links` follows the links too."""
     wheels = [argument for argument in session.posargs if argument != "links"]
     session.install(f"{wheels[0] if wheels else '.'}[docs]")
+    # An example that has not changed would not be run again, whatever its size was.
+    for made in ("docs/gallery", "docs/generated"):
+        shutil.rmtree(made, ignore_errors=True)
     # In CI the examples run at reduced sizes.
     quick = {"GAUSSMIX_EXAMPLES_QUICK": "1"} if os.environ.get("CI") else {}
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "build/docs", env=quick)

@@ -41,7 +41,7 @@ fig, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained", sharex=Tru
 for ax, gm in zip(axes[0], (two, sixteen), strict=True):
     EllipseDisplay.from_estimator(gm, X, ax=ax, n_std=(1, 2), numbers=False)
     ax.set_title(f"{gm.n_components} components\nheld-out log-likelihood {held_out[gm]:.2f} nats a point")
-DensityDisplay.from_estimator(sixteen, X, ax=axes[1, 0]).colorbar_.remove()
+DensityDisplay.from_estimator(sixteen, X, ax=axes[1, 0], colorbar=False)
 axes[1, 0].set_title("log-density of 16 components")
 axes[1, 1].scatter(*new.T, s=8, color="#0072B2", linewidths=0)
 axes[1, 1].set(title="400 new points", aspect="equal", xlim=(-1.6, 2.6), ylim=(-1.0, 1.5))

@@ -11,7 +11,7 @@ import os
 
 import matplotlib.pyplot as plt
 import numpy as np
-from generate_digits import aic_curve, draw_grid  # the script beside this one: the same pipeline as a command
+from generate_digits import aic_curve, draw_grid  # the script beside this one in examples/: the pipeline as a command
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors

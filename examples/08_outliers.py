@@ -58,8 +58,7 @@ def tile(images):
 
 
 fig, axes = plt.subplot_mosaic("AAB;AAC", figsize=(9, 6.2), layout="constrained")
-display = DensityDisplay.from_estimator(gm, both, ax=axes["A"])
-display.colorbar_.remove()
+display = DensityDisplay.from_estimator(gm, both, ax=axes["A"], colorbar=False)
 axes["A"].contour(*display.grid, display.log_density, levels=[threshold], colors="#D55E00", linestyles="--")
 axes["A"].scatter(*both[outlier].T, s=60, facecolors="none", edgecolors="#D55E00", linewidths=1.5)
 axes["A"].set(title=f"log-density, and {outlier.sum()} outliers", xlabel="", ylabel="")

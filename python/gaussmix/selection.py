@@ -79,7 +79,7 @@ class GaussianMixtureIC(DensityMixin, BaseEstimator):
         - "log_likelihood": mean log-likelihood of all rows, in nats a row, as from `GaussianMixture.score`;
         - "n_parameters", "n_iter", "converged": free parameters, and how the fit to all rows ended;
         - "fit_time": seconds, with folds and criteria;
-        - "error": why the candidate failed, or ``""``. One that failed has criteria of NaN, and counts of 0.
+        - "error": why the candidate failed, or ``""``. One that failed has criteria of NaN, and 0 iterations.
     n_iter_ : int
         Iterations of the best candidate.
     n_features_in_ : int
@@ -407,6 +407,8 @@ class GaussianMixtureIC(DensityMixin, BaseEstimator):
     def _fit(self, X: Any, sample_weight: ArrayLike | None) -> Rows:
         """Run the sweep and set the attributes; return the checked rows."""
         candidates = self._candidates()
+        for name in ("best_estimator_", "best_params_", "criterion_", "results_"):
+            self.__dict__.pop(name, None)  # what fails must not leave the last fit behind
         rows = check_rows(self, X, reset=True, min_samples=2)
         weights = check_weights_of_rows(sample_weight, rows)
         warn_of_small_weights(weights, self.max_components)
@@ -463,8 +465,6 @@ class GaussianMixtureIC(DensityMixin, BaseEstimator):
 
     def _keep(self, sweep: Sweep) -> str:
         """Set what the sweep has found so far; return a line on it."""
-        if sweep.best is None:
-            return "no candidate could be fitted"
         candidates = sorted(sweep.records)
         names = COLUMNS if self.criterion == "cv" else [name for name in COLUMNS if name != "cv"]
         self.results_ = {
@@ -473,6 +473,8 @@ class GaussianMixtureIC(DensityMixin, BaseEstimator):
             **{name: np.array([sweep.records[candidate][name] for candidate in candidates]) for name in names},
         }
         best = sweep.best
+        if best is None:
+            return "no candidate could be fitted"
         self.best_estimator_ = best.estimator
         self.best_params_ = {
             "n_components": best.candidate.n_components,

@@ -159,6 +159,7 @@ def test_contours_are_at_their_levels_and_hold_the_mass(mixture, blobs):
     np.testing.assert_array_equal(drawn.contours_.levels, [-9, -6, -4])
     np.testing.assert_array_equal(drawn.scatter_.get_offsets(), blobs[:, :2])
     assert drawn.colorbar_.ax.get_ylabel() == "log-density [nats]"
+    assert drawn.plot(colorbar=False).colorbar_ is None
     drawn.plot()
     x, y = drawn.grid
     cell = (x[1] - x[0]) * (y[1] - y[0])
@@ -339,3 +340,9 @@ def test_pairs_of_up_to_eight_features():
     with pytest.raises(ValueError, match=r"ax must have the shape \(2, 2\)"):
         PairDisplay.from_estimator(mixture, X, features=[0, 1], ax=axes)
     assert PairDisplay.from_estimator(mixture, X, features=[5, 4, 3], ax=axes).axes_[1, 2] is axes[1, 2]
+
+
+def test_curves_of_one_feature_have_names(mixture, blobs):
+    drawn = DensityDisplay.from_estimator(mixture, blobs, features=0)
+    assert [text.get_text() for text in drawn.legend_.get_texts()] == ["rows", "mixture"]
+    assert drawn.plot(legend=False).legend_ is None

@@ -189,8 +189,10 @@ def test_a_candidate_that_fails_is_recorded(criterion):
     assert (found.results_["error"][~failed] == "").all()
     for name in ("aic", "bic", "icl", "log_likelihood"):
         np.testing.assert_array_equal(np.isnan(found.results_[name]), failed)
-    for name in ("n_parameters", "n_iter", "converged"):
+    for name in ("n_iter", "converged"):
         np.testing.assert_array_equal(found.results_[name] == 0, failed, err_msg=name)
+    sizes = found.results_["n_components"]
+    np.testing.assert_array_equal(found.results_["n_parameters"], sizes * 3 + sizes - 1)  # d + 1, and the weights
     assert found.best_params_["n_components"] <= most
 
 
@@ -222,6 +224,25 @@ def test_if_all_fail_the_reasons_are_told_once_each():
         sweep([[0.0], [1.0], [2.0]], min_components=4)
     assert str(raised.value).count("n_components = 4") == 1
     assert str(raised.value).count("n_components = 5") == 1
+
+
+def test_a_sweep_that_fails_leaves_no_model_behind(blobs, monkeypatch):
+    search = sweep(blobs)
+    fail_where(lambda gm: True, monkeypatch)
+    with pytest.raises(ValueError, match="candidates failed"):
+        search.fit(blobs)
+    assert set(search.results_["error"]) == {"MemoryError: no room"}
+    with pytest.raises(NotFittedError):
+        search.predict(blobs)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_parameters_are_counted_alike(covariance_type, blobs):
+    found = sweep(blobs, covariance_type=covariance_type)
+    n = len(blobs)
+    log_likelihood = n * found.results_["log_likelihood"]
+    counted = (found.results_["aic"] + 2 * log_likelihood) / 2  # the core's, which aic contains
+    np.testing.assert_allclose(found.results_["n_parameters"], counted, rtol=1e-9)
 
 
 def turn(curve, patience):

@@ -15,6 +15,7 @@ from gaussmix.plot._axes import (
     check_matplotlib,
     component_colors,
     despine,
+    draw_legend,
     draw_numbers,
     figure_and_axes,
     override,
@@ -61,6 +62,8 @@ class DensityDisplay:
         Figure that holds them.
     contours_ : matplotlib QuadContourSet or None
         Filled contours of the log-density; their `levels` are in nats.
+    legend_ : matplotlib Legend or None
+        Names of the curves of one feature.
     colorbar_ : matplotlib Colorbar or None
         Its scale.
     scatter_ : matplotlib PathCollection or None
@@ -225,6 +228,8 @@ class DensityDisplay:
         levels: int | ArrayLike = 8,
         cmap: Any = None,
         numbers: bool = True,
+        colorbar: bool = True,
+        legend: bool = True,
         colors: Sequence[Any] | None = None,
         aspect: Literal["equal", "auto"] | None = None,
         contour_kw: dict[str, Any] | None = None,
@@ -244,6 +249,10 @@ class DensityDisplay:
             Colours of the contours; None takes matplotlib's "Blues".
         numbers : bool, default=True
             Whether to write the numbers of the components at the peaks of their curves.
+        colorbar : bool, default=True
+            Whether to draw the scale of the contours, for two features.
+        legend : bool, default=True
+            Whether to say which curve is the mixture's, for one feature.
         colors : sequence of colours, default=None
             Colours of the components, in turn; None takes colour-blind-safe ones.
         aspect : {"equal", "auto"} or None, default=None
@@ -269,19 +278,24 @@ class DensityDisplay:
         self.figure_, self.ax_ = figure_and_axes(ax, "DensityDisplay", (6.4, 5.2) if plane else (6.4, 4.0))
         self.contours_: Any = None
         self.colorbar_: Any = None
+        self.legend_: Any = None
         self.scatter_: Any = None
         self.line_: Any = None
         self.component_lines_: list[Any] = []
         self.histogram_: Any = None
         self.numbers_: list[Any] = []
         if plane:
-            self._plot_plane(self._levels(levels), "Blues" if cmap is None else cmap, contour_kw, scatter_kw)
+            self._plot_plane(self._levels(levels), "Blues" if cmap is None else cmap, colorbar, contour_kw, scatter_kw)
             set_aspect(self.ax_, aspect)
         else:
             self._plot_curves(numbers, colors, line_kw)
+            if legend:
+                self.legend_ = draw_legend(self.ax_, ax is None)
         return self
 
-    def _plot_plane(self, levels: NDArray[np.float64], cmap: Any, contour_kw: Any, scatter_kw: Any) -> None:
+    def _plot_plane(
+        self, levels: NDArray[np.float64], cmap: Any, colorbar: bool, contour_kw: Any, scatter_kw: Any
+    ) -> None:
         ax = self.ax_
         style: dict[str, Any] = {
             "levels": levels,
@@ -291,7 +305,8 @@ class DensityDisplay:
         # Neither so pale that the lowest band is lost on white, nor so dark that the rows are lost on the highest.
         style |= {"vmin": levels[0] - 0.15 * np.ptp(levels), "vmax": levels[-1] + 0.4 * np.ptp(levels)}
         self.contours_ = ax.contourf(*self.grid, self.log_density, **override(style, contour_kw))
-        self.colorbar_ = self.figure_.colorbar(self.contours_, ax=ax, label="log-density [nats]")
+        if colorbar:
+            self.colorbar_ = self.figure_.colorbar(self.contours_, ax=ax, label="log-density [nats]")
         if self.points is not None:
             dots: dict[str, Any] = {"s": 6, "c": INK, "alpha": 0.6, "linewidths": 0}
             self.scatter_ = ax.scatter(self.points[:, 0], self.points[:, 1], **override(dots, scatter_kw))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, resample
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from gaussmix._dispatch import covariances
 from gaussmix._mixture import GaussianMixture
@@ -166,9 +166,7 @@ def draw_rows(estimator: Any, X: Any, indices: Sequence[int], max_points: int | 
             raise TypeError(f"max_points must be an integer or None, but got {max_points!r}.")
         if max_points < 1:
             raise ValueError(f"max_points must be at least 1, but got {max_points}; None draws all rows.")
-        shape = getattr(X, "shape", None)
-        n = (shape[0] if shape else 0) if shape is not None else len(X) if isinstance(X, Sequence) else 0
-        if n > max_points:
+        if _num_samples(X) > max_points:
             X = resample(X, replace=False, n_samples=int(max_points), random_state=0)
     responsibilities = np.asarray(estimator.predict_proba(X), dtype=np.float64)
     points = check_array(X, dtype=[np.float64, np.float32])[:, list(indices)].astype(np.float64)

@@ -214,7 +214,7 @@ class PairDisplay:
         style: dict[str, Any] = {"certainty_as": certainty_as, "colors": colors, "aspect": "auto"}
         style |= {"ellipse_kw": override({"linewidth": 0.9}, ellipse_kw), "scatter_kw": scatter_kw}
         self.density_displays_ = [
-            density.plot(self.axes_[i, i], numbers=numbers, colors=colors, line_kw={"linewidth": 2.2})
+            density.plot(self.axes_[i, i], numbers=numbers, legend=False, colors=colors, line_kw={"linewidth": 2.2})
             for i, density in enumerate(self.densities)
         ]
         self.ellipse_displays_: dict[tuple[int, int], EllipseDisplay] = {}

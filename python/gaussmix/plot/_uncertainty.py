@@ -203,6 +203,7 @@ class UncertaintyDisplay:
         ax: Axes | None = None,
         *,
         cmap: Any = None,
+        colorbar: bool = True,
         colors: Sequence[Any] | None = None,
         aspect: Literal["equal", "auto"] | None = None,
         scatter_kw: dict[str, Any] | None = None,
@@ -217,6 +218,8 @@ class UncertaintyDisplay:
             Where to draw; None makes a figure.
         cmap : str or Colormap, default=None
             Shade of the places; None takes matplotlib's "Greys" without its darkest part.
+        colorbar : bool, default=True
+            Whether to draw the scale of the contours, for two features.
         colors : sequence of colours, default=None
             Colours of the components, in turn; None takes colour-blind-safe ones.
         aspect : {"equal", "auto"} or None, default=None
@@ -250,7 +253,7 @@ class UncertaintyDisplay:
                 style: dict[str, Any] = {"color": INK, "linewidth": 1.0, "zorder": 1}
                 (self.line_,) = self.ax_.plot(self.grid[0], self.grid_uncertainty, **override(style, line_kw))
             else:
-                self._shade(self.grid, self.grid_uncertainty, "Greys" if cmap is None else cmap, contour_kw)
+                self._shade(self.grid, self.grid_uncertainty, "Greys" if cmap is None else cmap, colorbar, contour_kw)
         if self.points is not None and self.labels is not None and self.uncertainty is not None:
             order = np.argsort(self.uncertainty, kind="stable")  # the doubtful ones on top
             doubt = self.uncertainty[order]
@@ -281,10 +284,13 @@ class UncertaintyDisplay:
             set_aspect(self.ax_, aspect)
         return self
 
-    def _shade(self, grid: Any, doubt: NDArray[np.float64], cmap: Any, keywords: dict[str, Any] | None) -> None:
+    def _shade(
+        self, grid: Any, doubt: NDArray[np.float64], cmap: Any, colorbar: bool, keywords: dict[str, Any] | None
+    ) -> None:
         largest = 1 - 1 / max(self.n_components, 2)
         levels = np.linspace(0, np.ceil(20 * largest) / 20, 11)
         # The shade stays light enough for coloured dots on it.
         style = {"levels": levels, "cmap": cmap, "vmin": 0, "vmax": 1.6 * levels[-1]}
         self.contours_ = self.ax_.contourf(*grid, doubt, **override(style, keywords))
-        self.colorbar_ = self.figure_.colorbar(self.contours_, ax=self.ax_, label="probability of a wrong label")
+        if colorbar:
+            self.colorbar_ = self.figure_.colorbar(self.contours_, ax=self.ax_, label="probability of a wrong label")
