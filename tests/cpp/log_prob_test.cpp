@@ -162,7 +162,7 @@ TYPED_TEST(LogProbOf, floats_near_the_model_go_single_within_their_own_digits) {
         const auto mixture = random_mixture<TypeParam>(k, d, ++seed, 0.5, 2);
         const MatrixF x = (mixture.means(0, 0) + normals(n, d, seed).array() * 0.7).template cast<float>();
         BlockBuffers<TypeParam> block;
-        LogProb<TypeParam>(mixture).expect(Data(x), 0, n, block, true);
+        LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, n, block);
         if (d <= 2) {
           ASSERT_EQ(block.kernel, gaussmix::Kernel::single);
         }
@@ -191,10 +191,9 @@ TYPED_TEST(LogProbOf, only_floats_that_float_is_enough_for_go_single) {
   const auto mixture = random_mixture<TypeParam>(3, 2, 5, 0.5, 2);
   const Matrix x = 0.5 * normals(40, 2, 6);
   const MatrixF rows = x.cast<float>();
-  const LogProb<TypeParam> log_prob(mixture);
-  const auto kernel = [&](const Data& data, bool allow_single = true) {
+  const auto kernel = [&](const Data& data, bool single = true) {
     BlockBuffers<TypeParam> block;
-    log_prob.expect(data, 0, data.rows(), block, allow_single);
+    LogProb<TypeParam>(mixture, 1, single).expect(data, 0, data.rows(), block);
     return block.kernel;
   };
   using gaussmix::Kernel;
@@ -208,6 +207,35 @@ TYPED_TEST(LogProbOf, only_floats_that_float_is_enough_for_go_single) {
   EXPECT_EQ(kernel(Data(rows).set_weights(weights.data())), Kernel::single);
   weights[2] = 1e-8;
   EXPECT_EQ(kernel(Data(rows).set_weights(weights.data())), Kernel::dense);
+}
+
+TYPED_TEST(LogProbOf, the_unit_of_floats_costs_no_digits) {
+  for (const double unit : {1e-6, 1e6}) {
+    auto mixture = random_mixture<TypeParam>(3, 2, 31, 0.5, 2);
+    mixture =
+        gaussmix::from_covariances<TypeParam>(mixture.weights, unit * mixture.means, unit * unit * mixture.covariances);
+    const MatrixF x = (unit * 0.7 * normals(100, 2, 32)).template cast<float>();
+    BlockBuffers<TypeParam> block;
+    LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, 100, block);
+    ASSERT_EQ(block.kernel, gaussmix::Kernel::single);
+    const auto e = reference::expect(mixture, x.template cast<double>());
+    double mean = 0;
+    for (Index i = 0; i < 100; ++i) {
+      const double error = block.log_norm(i) - static_cast<double>(e.log_norm[static_cast<std::size_t>(i)]);
+      EXPECT_LE(std::abs(error), 1e-5);
+      mean += error / 100;
+    }
+    EXPECT_LE(std::abs(mean), 5e-7);
+  }
+}
+
+TYPED_TEST(LogProbOf, constants_that_differ_much_stay_double) {
+  auto mixture = random_mixture<TypeParam>(2, 2, 33, 0.1, 2);
+  mixture.weights << 1, 1e-40;
+  const MatrixF x = (0.1 * normals(20, 2, 34)).template cast<float>();
+  BlockBuffers<TypeParam> block;
+  LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, 20, block);
+  EXPECT_EQ(block.kernel, gaussmix::Kernel::dense);
 }
 
 }  // namespace

@@ -111,8 +111,8 @@ struct DenseSums {
   }
 };
 
-/// Lanes for a pass over n rows of d numbers whose accumulators hold `numbers` doubles each: together they stay within
-/// 16 MB or a quarter of the data, and a lane has the rows that pay for them.
+/// Lanes for a pass over n rows of d numbers whose accumulators hold `numbers` doubles each: together those of one kernel
+/// stay within 16 MB or a quarter of the data, and a lane has the rows that pay for them.
 inline Index max_lanes(Index n, Index d, Index numbers) {
   const Index budget = std::max<Index>(Index{1} << 21, n * d / 4);
   return std::clamp<Index>(budget / std::max<Index>(numbers, 1), 2, std::clamp<Index>(n / 256, 2, 64));
@@ -165,15 +165,17 @@ struct Sums {
 /// \param mixture    the current model, K components in d dimensions
 /// \param data       n x d rows, with weights or without
 /// \param n_threads  threads at most
+/// \param exact      whether many rows of floats are computed in double all the same
 /// \returns counts, means and covariances under the responsibilities of `mixture`, and its log-likelihood; a component
 ///          without a count keeps the mean that it has
 /// \throws std::invalid_argument if the sizes differ
 /// \throws DegenerateData if the squares of the data overflow
 template <class Covariance>
-Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data& data, int n_threads = 1) {
+Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data& data, int n_threads = 1,
+                                  bool exact = false) {
   require(mixture.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Index k = mixture.n_components(), d = mixture.n_features();
-  const LogProb<Covariance> log_prob(mixture, n_threads);
+  const LogProb<Covariance> log_prob(mixture, n_threads, !exact && may_be_single(data));
   const Screen<Covariance> screen(log_prob);
   const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), k),
                     detail::max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));

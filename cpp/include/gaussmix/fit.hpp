@@ -5,11 +5,12 @@
 // A component that collapses does not end the fit: `maximize` floors its covariance, and one that has lost its rows is
 // seeded anew on the rows that the model explains worst, at most 2 K times a restart and never where the caller gave
 // the start. With reg_covar = 0 the likelihood does not fall between two such events, but for the iterations in which
-// rounding hides that a covariance has become singular; the first of each kind and component is kept in the result.
+// rounding hides that a covariance has become singular, and the rounding of floats; the first of each kind and component
+// is kept in the result.
 //
 // Where it costs little (n K (D + 20 d) <= 1e8) each restart draws up to 4 starts and goes on from the one that is best
 // after 5 iterations: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM algorithm", 2003.
-// Where the first two come to the same likelihood, clusters are so clear that all would.
+// Where the first two, of k-means or of rows, come to the same likelihood, clusters are so clear that most would.
 #pragma once
 
 #include <algorithm>
@@ -77,9 +78,10 @@ class Run {
         const auto drawn_floored = floored_;
         const auto rank = ranked(short_run(mixture));
         // Starts that are on their way to the same mixture: the first of them is kept, and asked no further.
-        const double gain = best ? rank.second - best_rank.second : 0, little = 1e-6 * (1 + std::abs(rank.second));
-        const bool same = best && rank.first == best_rank.first && std::abs(gain) <= little;
-        if (same && trial == 1) break;
+        constexpr double little = 1e-6;
+        const bool same = best && rank.first == best_rank.first && std::abs(rank.second - best_rank.second) <= little;
+        // Random responsibilities all begin near the same saddle.
+        if (same && trial == 1 && options_.initialization != Initialization::random) break;
         if (same || (best && !(rank > best_rank))) continue;
         best = std::move(mixture);
         best_rank = rank;
@@ -102,7 +104,7 @@ class Run {
     reseeds_ = 0;
     for (int iteration = 1; iteration <= options_.max_iter && !result.converged && !result.stopped; ++iteration) {
       iteration_ = iteration;
-      const auto statistics = accumulate(mixture, data_, options_.n_threads);
+      const auto statistics = pass(mixture);
       auto [next, moved] = maximize_repaired(statistics, &mixture);
       const double bound = statistics.mean_log_likelihood(), change = bound - previous_bound;
       result.lower_bounds.push_back(bound);
@@ -120,6 +122,12 @@ class Run {
   bool report(const Progress& progress) const { return options_.callback && options_.callback(progress); }
 
  private:
+  /// The E-step; a tolerance that the rounding of floats would hide asks for double.
+  Statistics<Covariance> pass(const Mixture<Covariance>& mixture) const {
+    const bool exact = options_.tol > 0 && options_.tol < 1e-6;
+    return accumulate(mixture, data_, options_.n_threads, exact);
+  }
+
   Mixture<Covariance> draw(std::uint32_t stream) {
     const Interrupt interrupt = [this] { return report({Progress::Stage::seeding, restart_, 0, 0, 0, false}); };
     const auto statistics = initialize<Covariance>(data_, k_, options_.initialization, options_.start, options_.seed,
@@ -133,7 +141,7 @@ class Run {
     reseeds_ = 0;
     for (int i = 0;; ++i) {
       if (report({Progress::Stage::seeding, restart_, 0, 0, 0, false})) throw Stopped();
-      const auto statistics = accumulate(mixture, data_, options_.n_threads);
+      const auto statistics = pass(mixture);
       if (i == iterations) return statistics.mean_log_likelihood();
       mixture = maximize_repaired(statistics, &mixture).first;
     }

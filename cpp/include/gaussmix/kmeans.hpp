@@ -1,7 +1,7 @@
 // k-means on weighted rows: a start for EM.
 //
 // Lloyd's iteration with the bounds of Hamerly, "Making k-means even faster", 2010: a row whose upper bound on the
-// distance to its own centre is below its lower bound on the others cannot change, and is passed over too. Distances to
+// distance to its own centre is below its lower bound on the others cannot change, and is passed over. Distances to
 // all centres are one product, |z|^2 - 2 z c + |c|^2, about the mean of the data, unless the guard says that it would
 // blur the partition.
 #pragma once

@@ -1,13 +1,13 @@
 // E-step for a block of rows: the weighted log-densities log pi_k + log N(x_n | mu_k, Sigma_k), their log-sum-exp
 // log p(x_n), and the responsibilities r_nk = exp(log pi_k + log N - log p).
 //
-// Two kernels, one meaning. *dense*: L = Phi Theta, one product of the features of the block with the coefficients of
+// Three kernels, one meaning. *dense*: L = Phi Theta, one product of the features of the block with the coefficients of
 // all components. *centred*: for each component |(x - mu_k) U_k|^2, from the row itself. Dense cancels: its error in a
 // log-density is about eps kappa, kappa = max_k |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken
 // in the model's own frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact,
-// and no square overflows), and a block where eps kappa is above `dense_limit` goes centred. Rows that come as floats go
-// dense in float where kappa <= `single_limit` and there are many: they are themselves known to eps32 |x|. The choice
-// depends on block and model only.
+// and no square overflows), and a block where eps kappa is above `dense_limit` goes centred. Where it was asked for,
+// *single* is dense in float, for blocks with kappa <= `single_limit`: rows that come as floats are themselves known to
+// eps32 |x|. The choice depends on block and model only.
 #pragma once
 
 #include <algorithm>
@@ -25,8 +25,11 @@ namespace gaussmix {
 /// Largest error of a log-density, in nats, that the dense kernel may make before a block goes to the centred one.
 inline constexpr double dense_limit = 1e-10;
 
-/// Largest kappa of a block of floats that goes dense in float: an error of a log-density of 1e-5 nats.
+/// Largest kappa of a block that goes dense in float: an error of a log-density of about eps32 kappa, 1e-5 nats.
 inline constexpr double single_limit = 100;
+
+/// Largest difference of the constants of two components in float, in nats: they are rounded to eps32 of it.
+inline constexpr double single_spread = 64;
 
 /// Smallest scaled weight of a row in such a block; a product of floats with less could be 0.
 inline constexpr double single_weight = 1e-6;
@@ -46,7 +49,7 @@ struct Frame {
 /// Rows of a data set from which on floats may be computed as floats: fewer take no time, and nothing is then averaged out.
 inline constexpr Index single_rows = 8192;
 
-/// Whether blocks of these rows may be computed in float.
+/// Whether a pass over these rows may ask for float. Parts of a larger data set are asked for as the whole is.
 inline bool may_be_single(const Data& data) { return data.rows() >= single_rows && data.single(); }
 
 /// How the E-step of a block was done.
@@ -70,7 +73,10 @@ struct BlockBuffers {
 
   Index rows() const { return x.rows(); }
   /// rows x K
-  auto responsibilities() const { return table.topRows(rows()); }
+  auto responsibilities() const {
+    eigen_assert(kernel != Kernel::single);
+    return table.topRows(rows());
+  }
 
   /// Whether a row that counts is so far out that its distances are no numbers any more.
   bool overflows() const {
@@ -103,7 +109,8 @@ Index block_rows(Index d, Index k) {
 template <class Covariance>
 class LogProb {
  public:
-  explicit LogProb(const Mixture<Covariance>& mixture, int n_threads = 1)
+  /// \param single  whether blocks may go to the `single` kernel
+  explicit LogProb(const Mixture<Covariance>& mixture, int n_threads = 1, bool single = false)
       : means_(mixture.means), factors_(mixture.precisions_cholesky) {
     const Index k = mixture.n_components(), d = mixture.n_features();
     require(means_.allFinite(), "means must be finite");
@@ -124,6 +131,7 @@ class LogProb {
           "weights must not be negative, and precision Cholesky factors must be finite with a positive diagonal");
     for (Index m = 0; m < factors_.rows(); ++m) Covariance::rescale_factor(factors_.row(m).data(), frame_.scale);
     set_coefficients(precisions, n_threads);
+    if (single) set_single();
   }
 
   Index n_components() const { return means_.rows(); }
@@ -134,23 +142,21 @@ class LogProb {
   const double* factor(Index k) const { return factors_.row(matrix_of<Covariance>(k)).data(); }
   const Vector& constants() const { return constants_; }  ///< log pi_k - d/2 log 2 pi + log |U_k|
   const Coefficients<double>& coefficients() const { return theta_; }
-  const Coefficients<float>& single_coefficients() const { return single_theta_; }
   const Vector& precision_norms() const { return precision_norms_; }  ///< largest row sum of |P_k|, in the frame
   const Vector& mean_norms() const { return mean_norms_; }            ///< |mu_k - origin|, in the frame
 
-  /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities; if `allow_single`, in
-  /// float where that is enough.
-  void expect(const Data& data, Index first, Index rows, BlockBuffers<Covariance>& block,
-              bool allow_single = false) const {
+  /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities.
+  void expect(const Data& data, Index first, Index rows, BlockBuffers<Covariance>& block) const {
     block.resize(rows, n_features(), n_components());
     data.load(first, block.x);
     data.load_weights(first, block.weights);
     frame_.apply(block.x, block.z);
-    block.kernel = kernel_of(block, allow_single);
+    block.kernel = kernel_of(block);
     if (block.kernel == Kernel::centred) return expect_centred(block);
     if (block.kernel == Kernel::single) {
       block.single_table.resize(padded<float>(rows), n_components());
       expect_dense(block.single_panels, single_theta_, block, block.single_table);
+      block.log_norm.array() += single_offset_;
     } else {
       expect_dense(block.panels, theta_, block, block.table);
     }
@@ -187,7 +193,6 @@ class LogProb {
   void set_coefficients(const Matrix& precisions, int n_threads) {
     const Index k = n_components(), d = n_features();
     theta_ = Coefficients<double>(Covariance::features(d), k);
-    single_theta_ = Coefficients<float>(Covariance::features(d), k);
     precision_norms_ = mean_norms_ = Vector::Zero(k);
     parallel_for(k, worth_threads(factors_, n_threads), [&](Index c) {
       const Index m = matrix_of<Covariance>(c);
@@ -202,12 +207,31 @@ class LogProb {
       theta(0) = constants_(c) - 0.5 * whitened.squaredNorm();
       theta.segment(1, d) = dense * offset.transpose();
       Covariance::quadratic_coefficients(precisions.row(m).data(), d, theta.tail(theta.size() - 1 - d));
-      single_theta_.column(c) = theta.template cast<float>();
     });
   }
 
+  /// Rounds the coefficients to float. What the constants have in common stays in double: it would cost all rows the
+  /// same digits. None are set where the constants differ too much.
+  void set_single() {
+    double highest = -std::numeric_limits<double>::infinity(), lowest = -highest;
+    for (Index c = 0; c < n_components(); ++c) {
+      const double constant = theta_.column(c)(0);
+      if (!std::isfinite(constant)) continue;  // a weight of 0
+      highest = std::max(highest, constant);
+      lowest = std::min(lowest, constant);
+    }
+    if (!(highest - lowest <= single_spread)) return;
+    single_offset_ = highest;
+    single_theta_ = Coefficients<float>(theta_.features(), n_components());
+    for (Index c = 0; c < n_components(); ++c) {
+      Vector theta = theta_.column(c);
+      theta(0) -= single_offset_;
+      single_theta_.column(c) = theta.template cast<float>();
+    }
+  }
+
   /// The kernel that the rows of a block need.
-  Kernel kernel_of(BlockBuffers<Covariance>& block, bool allow_single) const {
+  Kernel kernel_of(BlockBuffers<Covariance>& block) const {
     const Vector radii2 = block.z.rowwise().squaredNorm();
     block.radius2 = radii2.maxCoeff();
     if (std::isnan(radii2.sum())) require(!block.x.hasNaN(), "the data must not contain NaN");
@@ -215,7 +239,8 @@ class LogProb {
         (precision_norms_.array() * (std::sqrt(block.radius2) + mean_norms_.array()).square()).maxCoeff();
     if (!(std::numeric_limits<double>::epsilon() * kappa <= dense_limit)) return Kernel::centred;
     const auto enough = [](double w) { return w == 0 || w >= single_weight; };
-    if (allow_single && kappa <= single_limit && std::all_of(block.weights.begin(), block.weights.end(), enough))
+    if (single_theta_.n_components() > 0 && kappa <= single_limit &&
+        std::all_of(block.weights.begin(), block.weights.end(), enough))
       return Kernel::single;
     return Kernel::dense;
   }
@@ -241,7 +266,8 @@ class LogProb {
   Frame frame_;
   Vector constants_, precision_norms_, mean_norms_;
   Coefficients<double> theta_;
-  Coefficients<float> single_theta_;
+  Coefficients<float> single_theta_;  // empty unless asked for
+  double single_offset_ = 0;
 };
 
 }  // namespace gaussmix

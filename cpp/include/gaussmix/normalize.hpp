@@ -6,15 +6,11 @@
 // smallest number are dropped, so that a polynomial and a shift of the exponent do, without a division.
 #pragma once
 
-#include <cfloat>
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
 #include "gaussmix/panels.hpp"
-
-#if defined(__FAST_MATH__) || FLT_EVAL_METHOD == 2
-#error "gaussmix needs the rounding of IEEE 754 doubles, infinities and NaN: compile without -ffast-math, with SSE2."
-#endif
 
 namespace gaussmix {
 
@@ -104,7 +100,7 @@ void normalize(Index rows, Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>
       sum += r;
     }
     const Index n = std::min(height, rows - first);
-    log_norm.segment(first, n) = (largest + sum.log()).head(n).template cast<double>();
+    log_norm.segment(first, n) = (largest.template cast<double>() + sum.template cast<double>().log()).head(n);
     const Rows inverse = sum.inverse();
     for (Index k = 0; k < table.cols(); ++k) column(k) *= inverse;
   }

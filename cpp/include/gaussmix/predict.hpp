@@ -113,10 +113,7 @@ double classification_log_likelihood(const LogProb<Covariance>& log_prob, const 
         return Vector(largest.array().log());
       },
       [](const BlockBuffers<Covariance>& block) {
-        const auto certainty = [&](const auto& table) {
-          return Vector(table.topRows(block.rows()).rowwise().maxCoeff().template cast<double>().array().log());
-        };
-        return block.kernel == Kernel::single ? certainty(block.single_table) : certainty(block.table);
+        return Vector(block.responsibilities().rowwise().maxCoeff().array().log());
       });
 }
 

@@ -4,10 +4,11 @@
 // digits, as far as log and multiply-adds do.
 #pragma once
 
-#include <Eigen/Core>
 #include <array>
 #include <cstdint>
 #include <cstring>
+
+#include "gaussmix/types.hpp"
 
 namespace gaussmix {
 

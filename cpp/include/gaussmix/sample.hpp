@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -77,14 +78,15 @@ void sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, dou
             int n_threads = 1) {
   require(n >= 1, "at least one row must be drawn");
   require(mixture.means.allFinite(), "means must be finite");
-  require(mixture.weights.allFinite() && mixture.weights.sum() > 0 && mixture.weights.minCoeff() >= 0,
+  require(std::isfinite(mixture.weights.sum()) && mixture.weights.sum() > 0 && mixture.weights.minCoeff() >= 0,
           "weights must be finite, not negative and not all zero");
   const Index k = mixture.n_components(), d = mixture.n_features();
   const auto counts = detail::draw_counts(mixture.weights, n, Random(seed, Purpose::labels), n_threads);
   struct Task {
     Index component, first, rows;
   };
-  const Index block = std::clamp<Index>(32768 / d, 64, 4096);  // what is made of them stays in a core's cache
+  // What is made of a task stays in a core's cache, and its rows pay for the factor of its covariance.
+  const Index block = std::max<Index>(std::clamp<Index>(32768 / d, 64, 4096), 4 * d);
   std::vector<Task> tasks;
   Index end = 0;
   for (Index c = 0; c < k; ++c) {

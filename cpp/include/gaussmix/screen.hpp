@@ -49,6 +49,8 @@ class Screen {
     const double u = std::ldexp(1.0, -24), terms = static_cast<double>(log_prob.coefficients().features() + 4);
     useful_ = !Covariance::shared && k >= 8 && log_prob.coefficients().features() >= 32;
     if (!useful_) return;
+    theta_ = Coefficients<float>(log_prob.coefficients().features(), k);
+    for (Index c = 0; c < k; ++c) theta_.column(c) = log_prob.coefficients().column(c).template cast<float>();
     half_norms_ = (0.5 * terms * u * log_prob.precision_norms()).template cast<float>();
     mean_norms_ = log_prob.mean_norms().template cast<float>();
     constants_ = log_prob.constants()
@@ -91,10 +93,9 @@ class Screen {
   void expect(const Data& data, Index first, Index rows, ScreenedBlock<Covariance>& screened,
               BlockBuffers<Covariance>& block, const OnScreened& on_screened, const OnBlock& on_block) const {
     if (expect(data, first, rows, screened)) return on_screened();
-    const bool allow_single = may_be_single(data);
     for_blocks(first, rows, gaussmix::block_rows<Covariance>(log_prob_.n_features(), log_prob_.n_components()),
                [&](Index at, Index n) {
-                 log_prob_.expect(data, at, n, block, allow_single);
+                 log_prob_.expect(data, at, n, block);
                  on_block();
                });
   }
@@ -113,7 +114,7 @@ class Screen {
     const Index k = log_prob_.n_components();
     block.panels.load(block.z);
     block.log_prob.resize(padded<float>(n), k);
-    block.panels.multiply(log_prob_.single_coefficients(), block.log_prob);
+    block.panels.multiply(theta_, block.log_prob);
     block.best = Eigen::ArrayXf::Constant(n, -std::numeric_limits<float>::infinity());
     for (Index c = 0; c < k; ++c) {
       block.bound = half_norms_(c) * (block.distance + mean_norms_(c)).square() + constants_(c);
@@ -168,6 +169,7 @@ class Screen {
 
   const LogProb<Covariance>& log_prob_;
   bool useful_ = false;
+  Coefficients<float> theta_;
   Eigen::ArrayXf half_norms_, mean_norms_, constants_;
   double margin_ = 0;
 };

@@ -6,8 +6,13 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <cfloat>
 #include <functional>
 #include <stdexcept>
+
+#if defined(__FAST_MATH__) || FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2
+#error "gaussmix needs the rounding of IEEE 754 numbers, infinities and NaN: compile without -ffast-math, with SSE2."
+#endif
 
 namespace gaussmix {
 
