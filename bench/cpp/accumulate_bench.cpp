@@ -13,7 +13,8 @@ template <class Covariance>
 gaussmix::Mixture<Covariance> make_mixture(Index k, Index d, double apart) {
   const gaussmix::Random random(0, gaussmix::Purpose::normals);
   gaussmix::Matrix means(k, d);
-  for (Index i = 0; i < means.size(); ++i) means.data()[i] = apart * random.normals(static_cast<std::uint64_t>(i))[0](0);
+  for (Index i = 0; i < means.size(); ++i)
+    means.data()[i] = apart * random.normals(static_cast<std::uint64_t>(i))[0](0);
   gaussmix::Matrix covariances = gaussmix::Mixture<Covariance>(k, d).covariances;
   for (Index m = 0; m < covariances.rows(); ++m) Covariance::add_diagonal(covariances.row(m).data(), d, 1);
   return gaussmix::from_covariances<Covariance>(gaussmix::Vector::Ones(k), means, covariances);
