@@ -81,25 +81,53 @@ TYPED_TEST(CovarianceType, log_det_is_half_the_log_of_the_determinant_of_the_pre
   }
 }
 
-TYPED_TEST(CovarianceType, whiten_multiplies_rows_by_the_factor) {
+TYPED_TEST(CovarianceType, squared_norms_are_those_of_rows_times_the_factor) {
   for (const Index d : this->dimensions) {
     const RowVector sigma = this->stored_covariance(d, 6);
     RowVector u(sigma.size());
     ASSERT_TRUE(TypeParam::factor(sigma.data(), d, 0, u.data()));
-    const Block x = normals(11, d, 7);
-    Block y = Block::Constant(11, d, 99);  // what was there before does not count
-    TypeParam::whiten(x, u.data(), y);
-    EXPECT_TRUE(close(y, reference::product(x, this->dense_of(u, d)), 1e-14L));
+    const Block x = normals(gaussmix::padded<double>(75), d, 7);
+    const Table y = reference::product(x, this->dense_of(u, d));
+    for (const Index rows : {Index{1}, Index{9}, gaussmix::panel_rows<double>, Index{50}, Index{75}}) {
+      Vector squares = Vector::Constant(rows, 99);  // what was there before does not count
+      TypeParam::squared_norms(x, u.data(), squares);
+      for (Index n = 0; n < rows; ++n) {
+        Real expected = 0;
+        for (Index j = 0; j < d; ++j) expected += y(n, j) * y(n, j);
+        EXPECT_NEAR(squares(n), static_cast<double>(expected), 1e-14 * static_cast<double>(d * expected)) << rows;
+      }
+    }
+  }
+}
+
+TYPED_TEST(CovarianceType, make_upper_keeps_the_precision_of_any_factor) {
+  for (const Index d : this->dimensions) {
+    const RowVector sigma = this->stored_covariance(d, 19);
+    RowVector u(sigma.size()), precision(sigma.size()), back(sigma.size());
+    ASSERT_TRUE(TypeParam::factor(sigma.data(), d, 0, u.data()));
+    const RowVector upper = u;
+    EXPECT_TRUE(TypeParam::make_upper(u.data(), d));
+    EXPECT_EQ(u, upper);
+    if (TypeParam::entries(d) != d * d) continue;
+    TypeParam::precision(u.data(), d, precision.data());
+    // Columns in another order are a factor too, that of a lower one among them.
+    Eigen::Map<Matrix> square(u.data(), d, d);
+    square = Matrix(square.rowwise().reverse());
+    EXPECT_TRUE(TypeParam::make_upper(u.data(), d));
+    EXPECT_TRUE(square.template triangularView<Eigen::StrictlyLower>().toDenseMatrix().isZero(0));
+    TypeParam::precision(u.data(), d, back.data());
+    EXPECT_TRUE(close(Eigen::Map<const Matrix>(back.data(), d, d), this->dense_of(precision, d), 1e-13L));
   }
 }
 
 TYPED_TEST(CovarianceType, add_scatter_and_add_outer_add_projected_outer_products) {
   for (const Index d : this->dimensions) {
-    const Block x = normals(13, d, 8);
+    const Block x = normals(13 + 2, d, 8);  // the rows after those that have a weight do not count
     const Vector r = normals(13, 1, 9).cwiseAbs();
     const RowVector before = this->stored_covariance(d, 10);
     RowVector scatter = before, outer = before;
     TypeParam::add_scatter(x, r, scatter.data());
+    TypeParam::symmetrize(scatter.data(), d);
     for (Index n = 0; n < 13; ++n) TypeParam::add_outer(outer.data(), x.row(n), r(n));
     Table sum = this->dense_of(before, d);
     for (Index n = 0; n < 13; ++n)
@@ -180,6 +208,7 @@ TYPED_TEST(CovarianceType, sums_over_features_hold_the_second_moment) {
     Matrix total = Matrix::Zero(d, d);
     TypeParam::second_moment(phi.matrix().transpose() * r, d, second.data());
     TypeParam::add_total(z, r, total);
+    if (TypeParam::shared) TypeParam::symmetrize(total.data(), d);
     if (TypeParam::shared)
       EXPECT_TRUE(close(total, sum, 1e-14L));
     else

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture
@@ -26,6 +27,24 @@ def test_a_model_of_three_arrays_predicts(blobs, covariance_type):
         np.testing.assert_array_equal(getattr(model, method)(blobs), getattr(source, method)(blobs))
     # Without covariances_ the factors are inverted.
     np.testing.assert_allclose(model.sample(50)[0], source.sample(50)[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1, 1e-6], ids=["", "ill-conditioned"])
+def test_lower_triangular_factors_are_factors(unit):
+    rng = np.random.default_rng(0)
+    scale = np.array([1, 1, 1, unit])
+    means = rng.normal(size=(2, 4))
+    covariances = np.stack([A @ A.T for A in rng.normal(size=(2, 4, 4))])
+    Z = np.concatenate([rng.multivariate_normal(m, c, 100) for m, c in zip(means, covariances, strict=True)])
+    model = GaussianMixture(2, random_state=0)
+    model.weights_, model.means_ = np.array([0.3, 0.7]), means * scale
+    model.precisions_cholesky_ = np.linalg.cholesky(np.linalg.inv(covariances) / np.outer(scale, scale))
+    densities = [scipy.stats.multivariate_normal(m, c) for m, c in zip(means, covariances, strict=True)]
+    expected = np.log(sum(w * p.pdf(Z) for w, p in zip(model.weights_, densities, strict=True))) - np.log(unit)
+    np.testing.assert_allclose(model.score_samples(Z * scale), expected, rtol=1e-8)
+    spread = np.cov(model.sample(200_000)[0].T)
+    total = np.einsum("k,kij->ij", model.weights_, covariances) + np.cov(means.T, aweights=model.weights_, ddof=0)
+    np.testing.assert_allclose(spread / np.outer(scale, scale), total, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("name", ["weights_", "means_", "precisions_cholesky_"])

@@ -43,10 +43,10 @@ struct Moments {
     return *this;
   }
 
-  /// Adds component k's share of a block: rows `offset` from its reference, with weights r.
+  /// Adds component k's share of a block: rows `offset` from its reference, the first of them with weights r.
   void add(Index k, const Block& offset, const Eigen::Ref<const Vector>& r) {
     counts(k) += r.sum();
-    first.row(k).noalias() += r.transpose() * offset;
+    first.row(k).noalias() += r.transpose() * offset.topRows(r.size());
     Covariance::add_scatter(offset, r, second.row(matrix_of<Covariance>(k)).data());
   }
 
@@ -112,23 +112,20 @@ struct DenseSums {
 };
 
 /// Lanes for a pass over n rows of d numbers whose accumulators hold `numbers` doubles each: together those of one kernel
-/// stay within 16 MB or a quarter of the data, and a lane has the rows that pay for them.
+/// stay within 20 MB or a quarter of the data, and a lane has the rows that pay for them. A power of two, so that no
+/// thread waits for the last lane of others.
 inline Index max_lanes(Index n, Index d, Index numbers) {
-  const Index budget = std::max<Index>(Index{1} << 21, n * d / 4);
-  return std::clamp<Index>(budget / std::max<Index>(numbers, 1), 2, std::clamp<Index>(n / 256, 2, 64));
+  const Index budget = std::max<Index>(2'500'000, n * d / 4), rows = std::max<Index>(n / 256, 2);
+  const Index most = std::clamp<Index>(budget / std::max<Index>(numbers, 1), 2, rows);
+  Index lanes = 2;
+  while (2 * lanes <= most && lanes < 64) lanes *= 2;
+  return lanes;
 }
 
 /// Numbers that the sums of a lane hold: components fill registers, of at most eight.
 template <class Covariance>
 Index sum_numbers(Index k, Index d) {
   return Covariance::features(d) * ((k + 7) / 8 * 8) + (Covariance::shared ? d * d : 0);
-}
-
-/// Adds up what the lanes made, in order.
-template <class Part>
-Part sum_in_order(std::vector<Part>& parts) {
-  for (std::size_t i = 1; i < parts.size(); ++i) parts[0] += parts[i];
-  return std::move(parts[0]);
 }
 
 /// What one lane of a pass sums up; each kind of moments is made when the first block needs it.
@@ -225,7 +222,7 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   });
 
   // All lanes sum about the same points, so that their sums just add up.
-  const auto sums = detail::sum_in_order(parts);
+  const auto sums = sum_in_order(parts);
   Statistics<Covariance> statistics(k, d);
   if (sums.centred) statistics = sums.centred->statistics(log_prob.frame(), log_prob.means());
   const auto merge_dense = [&](const auto& dense) {

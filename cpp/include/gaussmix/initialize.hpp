@@ -61,7 +61,7 @@ Statistics<Covariance> statistics_of_labels(const Data& data, const Matrix& cent
       }
     });
   });
-  auto statistics = detail::sum_in_order(parts).statistics(frame, centres);
+  auto statistics = sum_in_order(parts).statistics(frame, centres);
 
   std::vector<std::vector<Index>> sharers(static_cast<std::size_t>(k));
   for (Index c = 0; c < k; ++c) {
@@ -129,7 +129,7 @@ Statistics<Covariance> statistics_of_random(const Data& data, Index k, const Spr
       for (Index c = 0; c < k; ++c) moments.add(c, x, r.col(c));
     });
   });
-  return detail::sum_in_order(parts).statistics(frame, spread.mean.replicate(k, 1));
+  return sum_in_order(parts).statistics(frame, spread.mean.replicate(k, 1));
 }
 
 namespace detail {

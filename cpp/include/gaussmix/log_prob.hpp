@@ -61,8 +61,8 @@ struct BlockBuffers {
   Block x;                                   ///< rows as they are
   Block z;                                   ///< rows in the frame
   FeaturePanels<Covariance, double> panels;  ///< phi(z), dense kernel only
-  Block offset;                              ///< (x - mu_k) * scale, centred kernel only
-  Block whitened;                            ///< offset U_k, or z U where all components share it
+  Block offset;                              ///< (x - mu_k) * scale, in whole panels; centred kernel only
+  Vector distances;                          ///< |U_k^T offset|^2
   Block table;                               ///< weighted log-densities, then responsibilities; whole panels of rows
   Vector log_norm;                           ///< log p(x_n)
   Vector weights;                            ///< scaled weights of the rows
@@ -89,8 +89,8 @@ struct BlockBuffers {
   void resize(Index rows, Index d, Index k) {
     x.resize(rows, d);
     z.resize(rows, d);
-    offset.resize(rows, d);
-    whitened.resize(rows, d);
+    offset.setZero(padded<double>(rows), d);
+    distances.resize(rows);
     table.resize(padded<double>(rows), k);
     log_norm.resize(rows);
     weights.resize(rows);
@@ -118,9 +118,11 @@ class LogProb {
     frame_.origin = mixture.weights.transpose() / mixture.weights.sum() * mixture.means;
     frame_.scale = RowVector::Ones(d);
     constants_ = -0.5 * static_cast<double>(d) * std::log(2 * std::acos(-1.0)) + mixture.weights.array().log();
+    bool positive = !constants_.hasNaN() && factors_.allFinite();
+    for (Index m = 0; m < factors_.rows(); ++m)
+      positive = positive && Covariance::make_upper(factors_.row(m).data(), d);
     Matrix precisions(factors_.rows(), factors_.cols());
     set_scale(precisions, n_threads);
-    bool positive = !constants_.hasNaN() && factors_.allFinite();
     for (Index m = 0; m < factors_.rows(); ++m) {
       const double log_det = Covariance::log_det(factors_.row(m).data(), d);
       positive = positive && std::isfinite(log_det);
@@ -162,17 +164,18 @@ class LogProb {
     }
     if (!Covariance::shared) return;
     // The term that all components share, and that the features leave out.
-    Covariance::whiten(block.z, factors_.row(0).data(), block.whitened);
-    block.log_norm -= 0.5 * block.whitened.rowwise().squaredNorm();
+    block.offset.topRows(rows) = block.z;
+    Covariance::squared_norms(block.offset, factors_.row(0).data(), block.distances);
+    block.log_norm -= 0.5 * block.distances;
   }
 
   /// block.offset = (x - mu_k) * scale: from the row itself, so that it keeps the digits that x has.
   void centre(BlockBuffers<Covariance>& block, Index k) const {
     constexpr double largest = 1e150;  // its square is still a number
-    block.offset = ((block.x.rowwise() - means_.row(k)).array().rowwise() * frame_.scale.array())
-                       .cwiseMin(largest)
-                       .cwiseMax(-largest)
-                       .matrix();
+    block.offset.topRows(block.rows()) = ((block.x.rowwise() - means_.row(k)).array().rowwise() * frame_.scale.array())
+                                             .cwiseMin(largest)
+                                             .cwiseMax(-largest)
+                                             .matrix();
   }
 
  private:
@@ -199,12 +202,14 @@ class LogProb {
       const Matrix dense = Covariance::dense(precisions.row(m).data(), d);
       // The largest row sum bounds the spectral norm from above.
       precision_norms_(c) = dense.cwiseAbs().rowwise().sum().maxCoeff();
-      const Block offset = ((means_.row(c) - frame_.origin).array() * frame_.scale.array()).matrix();
-      Block whitened(1, d);
+      const RowVector offset = ((means_.row(c) - frame_.origin).array() * frame_.scale.array()).matrix();
+      Block panel = Block::Zero(padded<double>(1), d);
+      Vector distance(1);
+      panel.row(0) = offset;
       mean_norms_(c) = offset.norm();
-      Covariance::whiten(offset, factors_.row(m).data(), whitened);
+      Covariance::squared_norms(panel, factors_.row(m).data(), distance);
       auto theta = theta_.column(c);
-      theta(0) = constants_(c) - 0.5 * whitened.squaredNorm();
+      theta(0) = constants_(c) - 0.5 * distance(0);
       theta.segment(1, d) = dense * offset.transpose();
       Covariance::quadratic_coefficients(precisions.row(m).data(), d, theta.tail(theta.size() - 1 - d));
     });
@@ -255,9 +260,8 @@ class LogProb {
   void expect_centred(BlockBuffers<Covariance>& block) const {
     for (Index k = 0; k < n_components(); ++k) {
       centre(block, k);
-      Covariance::whiten(block.offset, factors_.row(matrix_of<Covariance>(k)).data(), block.whitened);
-      block.table.col(k).head(block.rows()) =
-          constants_(k) - 0.5 * block.whitened.rowwise().squaredNorm().array().min(largest_distance);
+      Covariance::squared_norms(block.offset, factor(k), block.distances);
+      block.table.col(k).head(block.rows()) = constants_(k) - 0.5 * block.distances.array().min(largest_distance);
     }
     normalize(block.rows(), block.table, block.log_norm);
   }

@@ -1,107 +1,15 @@
 // The two products of a pass, L = Phi Theta and S = Phi^T (w o R), over features that are made on the way.
 //
 // The rows of a block lie in panels, as many rows as fill three vector registers, feature after feature: a product
-// streams through them. A tile of the result (a panel of rows x a few components, or a few registers of components x a
-// few features) stays in registers while the depth runs by. Each of its numbers is one chain of multiply-adds in the
-// order of the depth, so that its bits depend neither on the shape of the tile nor on its place. Features are made a
-// slice at a time, and made again for the second product where there are several: a slice stays in the second-level
-// cache however many features there are. (Goto, van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.)
+// streams through them, tile by tile (tile.hpp). Features are made a slice at a time, and made again for the second
+// product where there are several: a slice stays in the second-level cache however many features there are.
 #pragma once
 
-#include <Eigen/Core>
 #include <algorithm>
-#include <type_traits>
 
-#include "gaussmix/types.hpp"
+#include "gaussmix/tile.hpp"
 
 namespace gaussmix {
-
-namespace detail {
-
-template <class Scalar>
-using Packet = typename Eigen::internal::packet_traits<Scalar>::type;
-template <class Scalar>
-inline constexpr Index packet_size = Eigen::internal::packet_traits<Scalar>::size;
-
-// As many packets as one has numbers. GCC tells that their alignment is not part of the template's argument.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wignored-attributes"
-#endif
-template <class Scalar>
-struct Square : Eigen::internal::PacketBlock<Packet<Scalar>, packet_size<Scalar>> {};
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
-
-/// Columns of a tile: with three registers each, and those that feed them, all that the machine has.
-inline constexpr int tile_columns = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 8 : 4;
-
-/// A tile of a product in registers: M vectors by N columns.
-template <int M, int N, class Scalar>
-class Tile {
- public:
-  EIGEN_ALWAYS_INLINE Tile() {
-    for (int j = 0; j < N; ++j)
-      for (int m = 0; m < M; ++m) sum_[j][m] = Eigen::internal::pset1<Packet<Scalar>>(Scalar{0});
-  }
-
-  EIGEN_ALWAYS_INLINE void load(const Scalar* values, Index stride) {
-    for (int j = 0; j < N; ++j)
-      for (int m = 0; m < M; ++m)
-        sum_[j][m] = Eigen::internal::ploadu<Packet<Scalar>>(values + j * stride + m * packet_size<Scalar>);
-  }
-
-  /// sum(m, j) += sum_t a[t * a_step + m] b[t * b_step + j * b_stride]
-  EIGEN_ALWAYS_INLINE void add(Index depth, const Scalar* a, Index a_step, const Scalar* b, Index b_step,
-                               Index b_stride) {
-    for (Index t = 0; t < depth; ++t, a += a_step, b += b_step) {
-      Packet<Scalar> x[M];
-      for (int m = 0; m < M; ++m) x[m] = Eigen::internal::pload<Packet<Scalar>>(a + m * packet_size<Scalar>);
-      for (int j = 0; j < N; ++j) {
-        const auto y = Eigen::internal::pset1<Packet<Scalar>>(b[j * b_stride]);
-        for (int m = 0; m < M; ++m) sum_[j][m] = Eigen::internal::pmadd(x[m], y, sum_[j][m]);
-      }
-    }
-  }
-
-  EIGEN_ALWAYS_INLINE void store(Scalar* values, Index stride) const {
-    for (int j = 0; j < N; ++j)
-      for (int m = 0; m < M; ++m) Eigen::internal::pstoreu(values + j * stride + m * packet_size<Scalar>, sum_[j][m]);
-  }
-
- private:
-  Packet<Scalar> sum_[N][M];
-};
-
-/// Calls body(std::integral_constant<int, n>) for n = 1 ... N.
-template <int N, class Body>
-EIGEN_ALWAYS_INLINE void with_constant(Index n, const Body& body) {
-  if constexpr (N > 1) {
-    if (n < N) return with_constant<N - 1>(n, body);
-  }
-  body(std::integral_constant<int, N>());
-}
-
-template <class Scalar>
-using Numbers = Eigen::Array<Scalar, Eigen::Dynamic, 1>;
-
-}  // namespace detail
-
-/// Rows of a panel.
-template <class Scalar>
-inline constexpr Index panel_rows = 3 * detail::packet_size<Scalar>;
-
-/// What the address of a panel is a multiple of: the size of a register.
-template <class Scalar>
-inline constexpr int panel_alignment =
-    detail::packet_size<Scalar> > 1 ? static_cast<int>(detail::packet_size<Scalar> * sizeof(Scalar)) : Eigen::Unaligned;
-
-/// A number of rows that fills panels.
-template <class Scalar>
-Index padded(Index rows) {
-  return (rows + panel_rows<Scalar> - 1) / panel_rows<Scalar> * panel_rows<Scalar>;
-}
 
 /// Theta: a column of coefficients for each of K components, kept by tiles of components, feature after feature.
 template <class Scalar>
@@ -134,25 +42,11 @@ class Coefficients {
   detail::Numbers<Scalar> values_;
 };
 
-/// Components in tiles of one to three registers; what is beyond K is 0.
-template <class Scalar>
-struct ComponentTiles {
-  static constexpr Index size = detail::packet_size<Scalar>;
-
-  static Index registers(Index k) { return (k + size - 1) / size; }
-
-  /// Registers of the tile that begins at register `first` of `count`: three, unless one would then remain alone.
-  static Index width(Index first, Index count) {
-    const Index left = count - first;
-    return left == 4 ? 2 : std::min<Index>(left, 3);
-  }
-};
-
 /// S: sums over rows, features x K, for products in `Scalar`, kept by tiles of components, feature after feature.
 template <class Scalar>
 class FeatureSums {
  public:
-  using Tiles = ComponentTiles<Scalar>;
+  using Tiles = RegisterTiles<Scalar>;
 
   FeatureSums(Index features, Index k)
       : features_(features),
@@ -227,32 +121,13 @@ class Panels {
       });
   }
 
-  /// Takes the responsibilities r of the rows, filled up with zeros, times the weights w: by tiles of components, row
-  /// after row.
+  /// Takes the responsibilities r of the rows, filled up with zeros, times the weights w.
   void weigh(const Table& r, const Vector& w) {
     eigen_assert(r.rows() == count_ * height && w.size() <= r.rows());
-    const Index rows = r.rows(), registers = Tiles::registers(r.cols());
-    weighted_.resize(rows * registers * Tiles::size);
-    weights_.setZero(rows);
+    weights_.setZero(r.rows());
     weights_.head(w.size()) = w.array().template cast<Scalar>();
-    for (Index c = 0; c < registers; c += Tiles::width(c, registers)) {
-      const Index width = Tiles::width(c, registers);
-      for (Index m = 0; m < width; ++m)
-        for (Index i = 0; i < rows; i += Tiles::size) {
-          detail::Square<Scalar> square;
-          const auto weight = Eigen::internal::pload<detail::Packet<Scalar>>(weights_.data() + i);
-          for (Index q = 0; q < Tiles::size; ++q) {
-            const Index k = (c + m) * Tiles::size + q;
-            square.packet[q] = k < r.cols() ? Eigen::internal::ploadu<detail::Packet<Scalar>>(r.data() + k * rows + i)
-                                            : Eigen::internal::pset1<detail::Packet<Scalar>>(Scalar{0});
-            square.packet[q] = Eigen::internal::pmul(weight, square.packet[q]);
-          }
-          Eigen::internal::ptranspose(square);
-          Scalar* target = weighted_.data() + (c * rows + i * width + m) * Tiles::size;
-          for (Index q = 0; q < Tiles::size; ++q)
-            Eigen::internal::pstore(target + q * width * Tiles::size, square.packet[q]);
-        }
-    }
+    weighted_.resize(r.rows() * Tiles::registers(r.cols()) * Tiles::size);
+    detail::weigh(r.data(), r.rows(), r.rows(), r.cols(), weights_.data(), weighted_.data());
   }
 
   /// sums += the slice's features first, first + 1, ..., `depth` of them, times what `weigh` took.
@@ -277,7 +152,7 @@ class Panels {
   }
 
  private:
-  using Tiles = ComponentTiles<Scalar>;
+  using Tiles = RegisterTiles<Scalar>;
 
   Index d_ = 0, count_ = 0, slice_ = 0;
   detail::Numbers<Scalar> rows_, phi_, weights_, weighted_;

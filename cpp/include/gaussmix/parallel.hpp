@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <utility>
 #include <vector>
 
 #include "gaussmix/types.hpp"
@@ -97,13 +98,19 @@ struct Lanes {
   }
 };
 
+/// Adds up what lanes made, in order; it is used up.
+template <class Part>
+Part sum_in_order(std::vector<Part>& parts) {
+  for (std::size_t i = 1; i < parts.size(); ++i) parts[0] += parts[i];
+  return std::move(parts[0]);
+}
+
 /// Calls body(lane) for all lanes, and adds up what it returns, in order.
 template <class Body>
 auto sum_over_lanes(const Lanes& lanes, int n_threads, const Body& body) {
   std::vector<decltype(body(Index{}))> parts(static_cast<std::size_t>(lanes.count));
   parallel_for(lanes.count, n_threads, [&](Index lane) { parts[static_cast<std::size_t>(lane)] = body(lane); });
-  for (std::size_t i = 1; i < parts.size(); ++i) parts[0] += parts[i];
-  return parts[0];
+  return sum_in_order(parts);
 }
 
 }  // namespace gaussmix

@@ -1,10 +1,11 @@
-// Products of matrices other than the two of a pass, which panels.hpp has. They enter Eigen's kernel below the layer
-// that would start a thread team: we thread over rows outside, Eigen's team would nest in it, and its size is a global setting.
+// Products of matrices other than the two over features, which panels.hpp has.
+//
+// Those of a model's own matrices enter Eigen's kernel below the layer that would start a thread team: we thread over
+// rows outside, Eigen's team would nest in it, and its size is a global setting. Those over rows about a mean, of the
+// centred and the screened kernel, are by halves: U is triangular, a scatter symmetric.
 #pragma once
 
-#include <Eigen/Core>
-
-#include "gaussmix/types.hpp"
+#include "gaussmix/tile.hpp"
 
 namespace gaussmix {
 
@@ -33,6 +34,56 @@ inline void add_transposed_product(Eigen::Ref<Block> out, const Eigen::Ref<const
                                    const Eigen::Ref<const Block>& b) {
   detail::add_product<Eigen::RowMajor>(out.rows(), out.cols(), a.rows(), a.data(), a.outerStride(), b.data(),
                                        b.outerStride(), out.data(), out.outerStride());
+}
+
+/// |U^T x|^2 of rows x, U upper triangular and row-major.
+///
+/// \param x    whole panels of rows x d
+/// \param out  as many squares as rows are asked for: no more than x has
+inline void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
+  using Packet = detail::Packet<double>;
+  constexpr Index height = panel_rows<double>, size = detail::packet_size<double>;
+  const Index d = x.cols();
+  eigen_assert(x.rows() % height == 0 && out.size() <= x.rows());
+  for (Index first = 0; first < out.size(); first += height) {
+    const Index rows = std::min(height, out.size() - first);
+    detail::with_constant<3>((rows + size - 1) / size, [&](auto m) {
+      Packet squares[m.value];
+      for (Packet& square : squares) square = Eigen::internal::pset1<Packet>(0.0);
+      for (Index j = 0; j < d; j += detail::tile_columns)
+        detail::with_constant<detail::tile_columns>(std::min<Index>(detail::tile_columns, d - j), [&](auto n) {
+          detail::Tile<m.value, n.value, double> tile;
+          tile.add(j + n.value, x.data() + first, x.rows(), u + j, d, 1);
+          tile.add_squares_to(squares);
+        });
+      alignas(64) double values[height];
+      for (int i = 0; i < m.value; ++i) Eigen::internal::pstore(values + i * size, squares[i]);
+      out.segment(first, rows) = Eigen::Map<const Vector>(values, rows);
+    });
+  }
+}
+
+/// scatter += sum_n r_n x_n x_n^T over the first rows x_n, as many as r has: row-major, what is above the diagonal and on it,
+/// and some of what is below.
+inline void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+  using Tiles = RegisterTiles<double>;
+  const Index d = x.cols(), rows = r.size(), registers = Tiles::registers(d);
+  detail::Numbers<double> weighted(rows * registers * Tiles::size);
+  detail::weigh(x.data(), rows, x.outerStride(), d, r.data(), weighted.data());
+  for (Index c = 0; c < registers; c += Tiles::width(c, registers))
+    detail::with_constant<3>(Tiles::width(c, registers), [&](auto m) {
+      constexpr Index width = m.value * Tiles::size;
+      const Index first = c * Tiles::size, kept = std::min(width, d - first), end = first + kept;
+      for (Index j = 0; j < end; j += detail::tile_columns)
+        detail::with_constant<detail::tile_columns>(std::min<Index>(detail::tile_columns, end - j), [&](auto n) {
+          detail::Tile<m.value, n.value, double> tile;
+          tile.add(rows, weighted.data() + first * rows, width, x.data() + j * x.outerStride(), 1, x.outerStride());
+          alignas(64) double sum[n.value * width];
+          tile.store(sum, width);
+          for (Index q = 0; q < n.value; ++q)
+            Eigen::Map<Vector>(scatter + (j + q) * d + first, kept) += Eigen::Map<const Vector>(sum + q * width, kept);
+        });
+    });
 }
 
 }  // namespace gaussmix

@@ -29,7 +29,7 @@ struct ScreenedBlock {
   Vector log_norm;                       ///< log p(x_n)
   std::vector<std::vector<Index>> rows;  ///< of each component, within the block
   std::vector<Vector> responsibilities;  ///< of these rows
-  Block offset, whitened;                // one component's rows
+  Block offset;                          ///< one component's rows about its mean, in whole panels
   FeaturePanels<Covariance, float> panels;
   Eigen::MatrixXf log_prob;
   Eigen::ArrayXf distance, bound, best;
@@ -103,9 +103,15 @@ class Screen {
   /// offset = (x - mu_k) * scale for the rows of component k.
   void gather(ScreenedBlock<Covariance>& block, Index k) const {
     const auto& rows = block.rows[static_cast<std::size_t>(k)];
-    block.offset = ((block.x(rows, Eigen::all).rowwise() - log_prob_.means().row(k)).array().rowwise() *
-                    log_prob_.frame().scale.array())
-                       .matrix();
+    const auto n = static_cast<Index>(rows.size());
+    block.offset.resize(padded<double>(n), block.x.cols());
+    for (Index j = 0; j < block.x.cols(); ++j) {
+      const double mean = log_prob_.means()(k, j), scale = log_prob_.frame().scale(j);
+      const double* x = block.x.col(j).data();
+      double* offset = block.offset.col(j).data();
+      for (Index i = 0; i < n; ++i) offset[i] = (x[rows[static_cast<std::size_t>(i)]] - mean) * scale;
+      std::fill(offset + n, offset + block.offset.rows(), 0.0);
+    }
   }
 
  private:
@@ -145,10 +151,8 @@ class Screen {
       value.resize(static_cast<Index>(rows.size()));
       if (rows.empty()) continue;
       gather(block, c);
-      block.whitened.resize(block.offset.rows(), block.offset.cols());
-      Covariance::whiten(block.offset, log_prob_.factor(c), block.whitened);
-      value = (log_prob_.constants()(c) - 0.5 * block.whitened.rowwise().squaredNorm().array().min(largest_distance))
-                  .matrix();
+      Covariance::squared_norms(block.offset, log_prob_.factor(c), value);
+      value = (log_prob_.constants()(c) - 0.5 * value.array().min(largest_distance)).matrix();
       for (std::size_t i = 0; i < rows.size(); ++i)
         block.log_norm(rows[i]) = std::max(block.log_norm(rows[i]), value(static_cast<Index>(i)));
     }

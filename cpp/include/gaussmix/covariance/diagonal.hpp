@@ -54,16 +54,19 @@ struct Diagonal {
     return true;
   }
 
+  static bool make_upper(double* /*u*/, Index /*d*/) { return true; }
+
   static void precision(const double* u, Index d, double* p) { Row(p, d) = ConstRow(u, d).cwiseAbs2(); }
   static void covariance(const double* u, Index d, double* v) { Row(v, d) = ConstRow(u, d).cwiseAbs2().cwiseInverse(); }
   static double log_det(const double* u, Index d) { return ConstRow(u, d).array().log().sum(); }
 
-  static void whiten(const Block& x, const double* u, Eigen::Ref<Block> y) {
-    y.noalias() = x * ConstRow(u, x.cols()).asDiagonal();
+  static void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
+    out.setZero();
+    for (Index j = 0; j < x.cols(); ++j) out.array() += (u[j] * x.col(j).head(out.size()).array()).square();
   }
 
-  static void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
-    for (Index j = 0; j < x.cols(); ++j) scatter[j] += (r.array() * x.col(j).array().square()).sum();
+  static void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+    for (Index j = 0; j < x.cols(); ++j) scatter[j] += (r.array() * x.col(j).head(r.size()).array().square()).sum();
   }
 
   static bool add_coloured(const double* covariance, const Eigen::Ref<const Block>& z, Eigen::Ref<Block> x) {
@@ -86,7 +89,7 @@ struct Diagonal {
     theta = -0.5 * ConstRow(p, d).transpose();
   }
 
-  static void add_total(const Block&, const Eigen::Ref<const Vector>&, Matrix&) {}
+  static void add_total(const Eigen::Ref<const Block>&, const Eigen::Ref<const Vector>&, Matrix&) {}
 
   static void second_moment(const Eigen::Ref<const Vector>& sums, Index d, double* second) {
     Row(second, d) = sums.transpose();

@@ -38,7 +38,7 @@ struct Full {
       for (Index j = 0; j < d; ++j) covariance[i * d + j] += factor * (delta(i) * delta(j));
   }
 
-  /// Makes equal what rounding in a product left different above and below the diagonal.
+  /// Makes what is below the diagonal equal to what is above.
   static void symmetrize(double* covariance, Index d) {
     for (Index i = 0; i < d; ++i)
       for (Index j = 0; j < i; ++j) covariance[i * d + j] = covariance[j * d + i];
@@ -78,6 +78,17 @@ struct Full {
     return true;
   }
 
+  /// Makes a factor with P = U U^T upper triangular, if it is not: set by hand, it may be lower triangular.
+  static bool make_upper(double* u, Index d) {
+    const ConstSquare factor(u, d, d);
+    bool upper = true;
+    for (Index i = 1; i < d; ++i) upper = upper && factor.row(i).head(i).lpNorm<1>() == 0;
+    if (upper) return true;
+    Matrix product(d, d);
+    precision(u, d, product.data());
+    return factor_precision(product.data(), d, u);
+  }
+
   /// P = U U^T.
   static void precision(const double* u, Index d, double* p) {
     Block product = Block::Zero(d, d);
@@ -88,7 +99,9 @@ struct Full {
 
   /// Sigma = U^-T U^-1.
   static void covariance(const double* u, Index d, double* sigma) {
-    const Matrix inverse = ConstSquare(u, d, d).triangularView<Eigen::Upper>().solve(Matrix::Identity(d, d));
+    Matrix upper = ConstSquare(u, d, d);
+    make_upper(upper.data(), d);
+    const Matrix inverse = upper.triangularView<Eigen::Upper>().solve(Matrix::Identity(d, d));
     const Block columns = inverse;
     Block product = Block::Zero(d, d);
     add_transposed_product(product, columns, columns);
@@ -98,20 +111,14 @@ struct Full {
   /// log |U|
   static double log_det(const double* u, Index d) { return ConstSquare(u, d, d).diagonal().array().log().sum(); }
 
-  /// y = x U for rows x.
-  static void whiten(const Block& x, const double* u, Eigen::Ref<Block> y) {
-    const Index d = x.cols();
-    y.setZero();
-    add_product(y, x, Block(ConstSquare(u, d, d)));
+  /// |U^T x|^2 of rows x: the first of whole panels of rows x d, as many as `out` has.
+  static void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
+    gaussmix::squared_norms(x, u, out);
   }
 
-  /// scatter += sum_n r_n x_n x_n^T
-  static void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
-    const Index d = x.cols();
-    const Block weighted = r.asDiagonal() * x;
-    // The product is symmetric, so that its column-major result is the row-major matrix too.
-    Eigen::Map<Block> sum(scatter, d, d);
-    add_transposed_product(sum, x, weighted);
+  /// scatter += sum_n r_n x_n x_n^T over the first rows x_n, as many as r has; `symmetrize` completes it.
+  static void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+    gaussmix::add_scatter(x, r, scatter);
   }
 
   /// x += A z for columns z of standard normal numbers, with A A^T = Sigma: the Cholesky factor, or that of a
@@ -160,7 +167,7 @@ struct Full {
   }
 
   /// What the sums over the features leave out: nothing.
-  static void add_total(const Block&, const Eigen::Ref<const Vector>&, Matrix&) {}
+  static void add_total(const Eigen::Ref<const Block>&, const Eigen::Ref<const Vector>&, Matrix&) {}
 
   /// The second moments of a component, from its sums over the quadratic features.
   static void second_moment(const Eigen::Ref<const Vector>& sums, Index d, double* second) {

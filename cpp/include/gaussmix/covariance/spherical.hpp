@@ -47,14 +47,18 @@ struct Spherical {
     return true;
   }
 
+  static bool make_upper(double* /*u*/, Index /*d*/) { return true; }
+
   static void precision(const double* u, Index /*d*/, double* p) { p[0] = u[0] * u[0]; }
   static void covariance(const double* u, Index /*d*/, double* v) { v[0] = 1 / (u[0] * u[0]); }
   static double log_det(const double* u, Index d) { return static_cast<double>(d) * std::log(u[0]); }
 
-  static void whiten(const Block& x, const double* u, Eigen::Ref<Block> y) { y = x * u[0]; }
+  static void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
+    out = x.topRows(out.size()).rowwise().squaredNorm() * (u[0] * u[0]);
+  }
 
-  static void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
-    scatter[0] += r.dot(x.rowwise().squaredNorm()) / static_cast<double>(x.cols());
+  static void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+    scatter[0] += r.dot(x.topRows(r.size()).rowwise().squaredNorm()) / static_cast<double>(x.cols());
   }
 
   static bool add_coloured(const double* covariance, const Eigen::Ref<const Block>& z, Eigen::Ref<Block> x) {
@@ -75,7 +79,7 @@ struct Spherical {
 
   static void quadratic_coefficients(const double* p, Index /*d*/, StridedVector theta) { theta(0) = -0.5 * p[0]; }
 
-  static void add_total(const Block&, const Eigen::Ref<const Vector>&, Matrix&) {}
+  static void add_total(const Eigen::Ref<const Block>&, const Eigen::Ref<const Vector>&, Matrix&) {}
 
   static void second_moment(const Eigen::Ref<const Vector>& sums, Index d, double* second) {
     second[0] = sums(0) / static_cast<double>(d);
