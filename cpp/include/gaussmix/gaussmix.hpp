@@ -25,3 +25,4 @@
 #include "gaussmix/spread.hpp"
 #include "gaussmix/statistics.hpp"
 #include "gaussmix/types.hpp"
+#include "gaussmix/version.hpp"

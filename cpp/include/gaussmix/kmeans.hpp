@@ -20,6 +20,7 @@
 #include "gaussmix/spread.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Rows assigned to centres.
 struct Partition {
@@ -302,4 +303,5 @@ class KMeans {
   Vector shifts_;               // how far each centre moved last
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -15,6 +15,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 namespace detail {
 
@@ -338,4 +339,5 @@ class FeaturePanels {
   Panels<Scalar> panels_;
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

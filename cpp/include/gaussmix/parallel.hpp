@@ -19,6 +19,7 @@
 #endif
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 namespace detail {
 #if defined(__unix__) || defined(__APPLE__)
@@ -106,4 +107,5 @@ auto sum_over_lanes(const Lanes& lanes, int n_threads, const Body& body) {
   return parts[0];
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -7,6 +7,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 namespace detail {
 template <int LhsOrder>
@@ -35,4 +36,5 @@ inline void add_transposed_product(Eigen::Ref<Block> out, const Eigen::Ref<const
                                        b.outerStride(), out.data(), out.outerStride());
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

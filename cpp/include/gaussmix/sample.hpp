@@ -15,6 +15,7 @@
 #include "gaussmix/random.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Rows that a mixture generated.
 struct Sample {
@@ -124,4 +125,5 @@ Sample sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, i
   return result;
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

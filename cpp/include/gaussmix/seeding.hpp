@@ -15,6 +15,7 @@
 #include "gaussmix/spread.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Draws K rows of a data set. Holds 12 bytes a row.
 class Seeding {
@@ -178,4 +179,5 @@ class Seeding {
   Vector closest_;                     // squared distance to it
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

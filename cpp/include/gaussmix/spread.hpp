@@ -9,6 +9,7 @@
 #include "gaussmix/parallel.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Mean and scale of all rows.
 struct Spread {
@@ -82,4 +83,5 @@ inline Spread measure_spread(const Data& data, int n_threads) {
   return {reference + mean / unit, unit * to_root, variance * to_root * to_root, sums(0)};
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

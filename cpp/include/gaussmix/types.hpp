@@ -10,11 +10,14 @@
 #include <functional>
 #include <stdexcept>
 
+#include "gaussmix/version.hpp"
+
 #if defined(__FAST_MATH__) || FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2
 #error "gaussmix needs the rounding of IEEE 754 numbers, infinities and NaN: compile without -ffast-math, with SSE2."
 #endif
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 using Index = Eigen::Index;
 using Vector = Eigen::VectorXd;
@@ -52,4 +55,5 @@ inline void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -14,6 +14,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 struct Full {
   static constexpr const char* name = "full";
@@ -170,4 +171,5 @@ struct Full {
   }
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix
