@@ -26,3 +26,7 @@
 #include "gaussmix/statistics.hpp"
 #include "gaussmix/types.hpp"
 #include "gaussmix/version.hpp"
+
+#ifdef GAUSSMIX_COMPILED  // as for all who link gaussmix::compiled
+#include "gaussmix/instances.hpp"
+#endif

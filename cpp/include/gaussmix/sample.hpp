@@ -30,7 +30,8 @@ using Counts = Eigen::Array<Index, Eigen::Dynamic, 1>;
 /// How many of n rows fall to each component: by inversion of the cumulated weights, in sums and comparisons only, which
 /// are the same on every machine. A table tells where to begin (Chen, Asau, "On generating random variates from an
 /// empirical distribution", 1974).
-inline Counts draw_counts(const Vector& weights, Index n, const Random& random, int n_threads) {
+template <class = void>
+Counts draw_counts(const Vector& weights, Index n, const Random& random, int n_threads) {
   const Index k = weights.size();
   Vector cumulated(k);
   double total = 0;

@@ -35,7 +35,8 @@ inline Matrix row_values(const Data& data, const std::vector<Index>& indices) {
 }
 
 /// Measured about the first that counts and in units of the largest shift from it: no square overflows.
-inline Spread measure_spread(const Data& data, int n_threads) {
+template <class = void>
+Spread measure_spread(const Data& data, int n_threads) {
   const Index d = data.cols();
   const Lanes lanes = Spread::lanes(data);
   Index present = 0;

@@ -3,6 +3,9 @@
 // Conventions, everywhere: n rows (samples), d columns (features), K components; natural logarithms; model and
 // statistics in double. `Matrix` is row-major, one row a component or a sample; `Block` is column-major, so that the
 // rows of a block of samples are contiguous along each feature and the loops over them vectorise.
+//
+// `template <class = void>` before a function that needs no argument of a template makes it one all the same: what it
+// uses of Eigen is then compiled where it is called and not by every program that includes its header.
 #pragma once
 
 #include <Eigen/Core>

@@ -58,6 +58,7 @@ struct Full {
   }
 
   /// U with Sigma^-1 = U U^T. False where a pivot is not above `tolerance` times the variance of its feature.
+  template <class = void>
   static bool factor(const double* covariance, Index d, double tolerance, double* u) {
     const Eigen::LLT<Matrix> llt{ConstSquare(covariance, d, d)};
     if (llt.info() != Eigen::Success) return false;
@@ -72,6 +73,7 @@ struct Full {
   }
 
   /// U from the precision: with the rows and columns reversed P = L L^T, and U is L reversed again.
+  template <class = void>
   static bool factor_precision(const double* precision, Index d, double* u) {
     const Eigen::LLT<Matrix> llt{ConstSquare(precision, d, d).reverse()};
     if (llt.info() != Eigen::Success) return false;
@@ -88,6 +90,7 @@ struct Full {
   }
 
   /// Sigma = U^-T U^-1.
+  template <class = void>
   static void covariance(const double* u, Index d, double* sigma) {
     const Matrix inverse = ConstSquare(u, d, d).triangularView<Eigen::Upper>().solve(Matrix::Identity(d, d));
     const Block columns = inverse;
@@ -117,6 +120,7 @@ struct Full {
 
   /// x += A z for columns z of standard normal numbers, with A A^T = Sigma: the Cholesky factor, or that of a
   /// semi-definite matrix with pivots. False where Sigma is neither.
+  template <class = void>
   static bool add_coloured(const double* covariance, const Eigen::Ref<const Block>& z, Eigen::Ref<Block> x) {
     const ConstSquare sigma(covariance, x.rows(), x.rows());
     if (!sigma.allFinite()) return false;
