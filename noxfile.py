@@ -72,7 +72,7 @@ def tests(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Run ruff, mypy and clang-format. `-- --fix` mends what can be mended."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
-    roots = ["cpp", "python/bindings", "tests/cpp", "bench/cpp"]
+    roots = ["cpp", "python/bindings", "tests/cpp", "bench/cpp", "examples/cpp"]
     sources = sorted(str(p) for root in roots for p in Path(root).rglob("*") if p.suffix in {".hpp", ".cpp"})
     if "--fix" in session.posargs:
         session.run("ruff", "check", "--fix", ".")

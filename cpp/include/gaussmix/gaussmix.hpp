@@ -20,6 +20,7 @@
 #include "gaussmix/product.hpp"
 #include "gaussmix/random.hpp"
 #include "gaussmix/sample.hpp"
+#include "gaussmix/scorer.hpp"
 #include "gaussmix/screen.hpp"
 #include "gaussmix/seeding.hpp"
 #include "gaussmix/spread.hpp"

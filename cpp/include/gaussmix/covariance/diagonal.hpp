@@ -63,6 +63,10 @@ struct Diagonal {
     y.noalias() = x * ConstRow(u, x.cols()).asDiagonal();
   }
 
+  static void whiten_row(const RowVector& x, const double* u, RowVector& y) {
+    y = x.cwiseProduct(ConstRow(u, x.size()));
+  }
+
   static void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
     for (Index j = 0; j < x.cols(); ++j) scatter[j] += (r.array() * x.col(j).array().square()).sum();
   }

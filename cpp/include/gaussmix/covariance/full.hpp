@@ -109,6 +109,13 @@ struct Full {
     add_product(y, x, Block(ConstSquare(u, d, d)));
   }
 
+  /// y = x U for one row, without allocation.
+  static void whiten_row(const RowVector& x, const double* u, RowVector& y) {
+    const Index d = x.size();
+    y.setZero();
+    for (Index i = 0; i < d; ++i) y.tail(d - i) += x(i) * Eigen::Map<const RowVector>(u + i * d + i, d - i);
+  }
+
   /// scatter += sum_n r_n x_n x_n^T
   static void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
     const Index d = x.cols();

@@ -54,6 +54,8 @@ struct Spherical {
 
   static void whiten(const Block& x, const double* u, Eigen::Ref<Block> y) { y = x * u[0]; }
 
+  static void whiten_row(const RowVector& x, const double* u, RowVector& y) { y = x * u[0]; }
+
   static void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
     scatter[0] += r.dot(x.rowwise().squaredNorm()) / static_cast<double>(x.cols());
   }
