@@ -100,8 +100,9 @@ TYPED_TEST(AtOnce, samples) {
 
 TEST(KMeansAtOnce, partitions) {
   const Matrix x = clusters(3000, 4, 5);
+  const Data data(x);
   const auto run = [&](int n_threads) {
-    gaussmix::KMeans kmeans(x, 6, n_threads, {});
+    gaussmix::KMeans kmeans(data, 6, n_threads, {});
     kmeans.run(kmeans.rows(kmeans.seed(gaussmix::Random(1, gaussmix::Purpose::seeding, 0))));
     return kmeans.partition();
   };
