@@ -104,6 +104,41 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session
+def threads(session: nox.Session) -> None:
+    """Run the C++ suite of threads under ThreadSanitizer, with Clang and its OpenMP."""
+    if shutil.which("clang++") is None or not list(Path("/usr/lib").glob("llvm-*/lib/libarcher.so")):
+        # Without libarcher the sanitizer does not know what OpenMP's threads wait for, and finds races where none are.
+        session.warn("The threads were NOT RUN under ThreadSanitizer: needs Clang and libarcher.")
+        session.warn("Install them (apt install clang libomp-dev).")
+        return
+    session.install("cmake", "ninja", "cmeel-eigen")
+    run_cpp_tests(session, "threads")
+
+
+@nox.session
+def compilers(session: nox.Session) -> None:
+    """Compile all of the core in each standard with each compiler, warnings as errors. `-- quick`: one each."""
+    session.install("cmeel-eigen")
+    where = "import importlib.metadata as m; print(m.distribution('cmeel-eigen').locate_file('cmeel.prefix'))"
+    eigen = Path(str(session.run("python", "-c", where, silent=True)).strip()) / "include" / "eigen3"
+    flags = ["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    tried = [("g++", "c++20", True), ("clang++", "c++23", False)]
+    if "quick" not in session.posargs:
+        standards = ["c++17", "c++20", "c++23"]
+        tried = [(c, s, openmp) for c in ("g++", "clang++") for s in standards for openmp in (True, False)]
+    for compiler, standard, openmp in tried:
+        if shutil.which(compiler) is None:
+            session.warn(f"{compiler} in {standard} was NOT RUN: there is no {compiler}.")
+            continue
+        # Clang 14 calls it by the name that the standard had before.
+        flag = f"-std={'c++2b' if standard == 'c++23' else standard}"
+        others = ["-fopenmp"] if openmp else []
+        # Every header, and the heavy templates instantiated for every type.
+        command = [compiler, flag, *flags, *others, "-Icpp/include", "-isystem", str(eigen)]
+        session.run(*command, "-include", "gaussmix/gaussmix.hpp", "cpp/src/instances.cpp", external=True)
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build the sdist, from it the wheel with Eigen from PyPI, and try it without compiler or Eigen."""
     session.install("build")
