@@ -167,21 +167,31 @@ def lowest(session: nox.Session) -> None:
     source = session.posargs[0] if session.posargs else "."
     session.install(f"{source}[test]", "numpy==1.26.*", "scikit-learn==1.6.*", "matplotlib==3.8.*")
     session.run("python", "-m", "pip", "list", "--format=freeze")
-    session.run("pytest", *all_but("bench", "examples", "style"))  # scripts, linters and types are for the newest
+    session.run(
+        "pytest", *all_but("bench", "examples", "stress", "style")
+    )  # scripts, linters and types are for the newest
 
 
 @nox.session
 def isa(session: nox.Session) -> None:
-    """Run the Python tests with the instruction sets below the widest, which `tests` uses. Argument: as for lowest."""
-    source = session.posargs[0] if session.posargs else "."
-    session.install(f"{source}[test]")
+    """Run the Python tests with the instruction sets below the widest, which `tests` uses. Argument: as for lowest.
+
+    With `quick` only those of numbers: the smoke test, parity with scikit-learn, precision, random numbers.
+    """
+    wheels = [argument for argument in session.posargs if argument != "quick"]
+    session.install(f"{wheels[0] if wheels else '.'}[test]")
+    # Without what tests the interface and not the numbers.
+    chosen = all_but("bench", "estimator_checks", "examples", "plot*", "sklearn_suite", "stress", "style")
+    if "quick" in session.posargs:
+        chosen = [
+            f"tests/python/test_{subject}.py" for subject in ("minimal", "parity", "precision", "random", "screen")
+        ]
     output = session.run("python", "-c", "from gaussmix import _cpu; print(*_cpu.supported())", silent=True)
     supported = str(output).split()
     failed = []
     for name in supported[:-1]:
-        try:  # without what tests the interface and not the numbers
-            others = all_but("bench", "estimator_checks", "examples", "plot*", "sklearn_suite", "style")
-            session.run("pytest", *others, env={"GAUSSMIX_ISA": name})
+        try:
+            session.run("pytest", *chosen, env={"GAUSSMIX_ISA": name})
         except nox.command.CommandFailed:
             failed.append(name)
     for name in ISAS:
@@ -209,5 +219,5 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def full(session: nox.Session) -> None:
     """Run all of the above."""
-    for name in ("tests", "lint", "sanitize", "wheel", "lowest", "isa", "docs"):
+    for name in ("tests", "lint", "compilers", "sanitize", "threads", "wheel", "lowest", "isa", "docs"):
         session.notify(name)
