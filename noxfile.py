@@ -72,7 +72,7 @@ def tests(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Run ruff, mypy and clang-format. `-- --fix` mends what can be mended."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
-    roots = ["cpp", "python/bindings", "tests/cpp", "bench/cpp"]
+    roots = ["cpp", "python/bindings", "tests/cpp", "bench/cpp", "examples/cpp"]
     sources = sorted(str(p) for root in roots for p in Path(root).rglob("*") if p.suffix in {".hpp", ".cpp"})
     if "--fix" in session.posargs:
         session.run("ruff", "check", "--fix", ".")
@@ -104,6 +104,41 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session
+def threads(session: nox.Session) -> None:
+    """Run the C++ suite of threads under ThreadSanitizer, with Clang and its OpenMP."""
+    if shutil.which("clang++") is None or not list(Path("/usr/lib").glob("llvm-*/lib/libarcher.so")):
+        # Without libarcher the sanitizer does not know what OpenMP's threads wait for, and finds races where none are.
+        session.warn("The threads were NOT RUN under ThreadSanitizer: needs Clang and libarcher.")
+        session.warn("Install them (apt install clang libomp-dev).")
+        return
+    session.install("cmake", "ninja", "cmeel-eigen")
+    run_cpp_tests(session, "threads")
+
+
+@nox.session
+def compilers(session: nox.Session) -> None:
+    """Compile all of the core in each standard with each compiler, warnings as errors. `-- quick`: one each."""
+    session.install("cmeel-eigen")
+    where = "import importlib.metadata as m; print(m.distribution('cmeel-eigen').locate_file('cmeel.prefix'))"
+    eigen = Path(str(session.run("python", "-c", where, silent=True)).strip()) / "include" / "eigen3"
+    flags = ["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    tried = [("g++", "c++20", True), ("clang++", "c++23", False)]
+    if "quick" not in session.posargs:
+        standards = ["c++17", "c++20", "c++23"]
+        tried = [(c, s, openmp) for c in ("g++", "clang++") for s in standards for openmp in (True, False)]
+    for compiler, standard, openmp in tried:
+        if shutil.which(compiler) is None:
+            session.warn(f"{compiler} in {standard} was NOT RUN: there is no {compiler}.")
+            continue
+        # Clang 14 calls it by the name that the standard had before.
+        flag = f"-std={'c++2b' if standard == 'c++23' else standard}"
+        others = ["-fopenmp"] if openmp else []
+        # Every header, and the heavy templates instantiated for every type.
+        command = [compiler, flag, *flags, *others, "-Icpp/include", "-isystem", str(eigen)]
+        session.run(*command, "-include", "gaussmix/gaussmix.hpp", "cpp/src/instances.cpp", external=True)
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build the sdist, from it the wheel with Eigen from PyPI, and try it without compiler or Eigen."""
     session.install("build")
@@ -132,21 +167,31 @@ def lowest(session: nox.Session) -> None:
     source = session.posargs[0] if session.posargs else "."
     session.install(f"{source}[test]", "numpy==1.26.*", "scikit-learn==1.6.*", "matplotlib==3.8.*")
     session.run("python", "-m", "pip", "list", "--format=freeze")
-    session.run("pytest", *all_but("bench", "examples", "style"))  # scripts, linters and types are for the newest
+    session.run(
+        "pytest", *all_but("bench", "examples", "stress", "style")
+    )  # scripts, linters and types are for the newest
 
 
 @nox.session
 def isa(session: nox.Session) -> None:
-    """Run the Python tests with the instruction sets below the widest, which `tests` uses. Argument: as for lowest."""
-    source = session.posargs[0] if session.posargs else "."
-    session.install(f"{source}[test]")
+    """Run the Python tests with the instruction sets below the widest, which `tests` uses. Argument: as for lowest.
+
+    With `quick` only those of numbers: the smoke test, parity with scikit-learn, precision, random numbers.
+    """
+    wheels = [argument for argument in session.posargs if argument != "quick"]
+    session.install(f"{wheels[0] if wheels else '.'}[test]")
+    # Without what tests the interface and not the numbers.
+    chosen = all_but("bench", "estimator_checks", "examples", "plot*", "sklearn_suite", "stress", "style")
+    if "quick" in session.posargs:
+        chosen = [
+            f"tests/python/test_{subject}.py" for subject in ("minimal", "parity", "precision", "random", "screen")
+        ]
     output = session.run("python", "-c", "from gaussmix import _cpu; print(*_cpu.supported())", silent=True)
     supported = str(output).split()
     failed = []
     for name in supported[:-1]:
-        try:  # without what tests the interface and not the numbers
-            others = all_but("bench", "estimator_checks", "examples", "plot*", "sklearn_suite", "style")
-            session.run("pytest", *others, env={"GAUSSMIX_ISA": name})
+        try:
+            session.run("pytest", *chosen, env={"GAUSSMIX_ISA": name})
         except nox.command.CommandFailed:
             failed.append(name)
     for name in ISAS:
@@ -174,5 +219,5 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def full(session: nox.Session) -> None:
     """Run all of the above."""
-    for name in ("tests", "lint", "sanitize", "wheel", "lowest", "isa", "docs"):
+    for name in ("tests", "lint", "compilers", "sanitize", "threads", "wheel", "lowest", "isa", "docs"):
         session.notify(name)

@@ -8,7 +8,9 @@
 #include "gaussmix/initialize.hpp"
 #include "gaussmix/maximize.hpp"
 
-namespace gaussmix::detail {
+namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
+namespace detail {
 
 inline const char* const singular_message =
     "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance "
@@ -59,4 +61,6 @@ void round_to_single(Mixture<Covariance>& mixture) {
         "reg_covar.");
 }
 
-}  // namespace gaussmix::detail
+}  // namespace detail
+}  // namespace GAUSSMIX_ABI
+}  // namespace gaussmix

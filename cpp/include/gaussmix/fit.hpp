@@ -30,6 +30,7 @@
 #include "gaussmix/predict.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 namespace detail {
 
@@ -286,4 +287,5 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
   return std::move(*best);
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

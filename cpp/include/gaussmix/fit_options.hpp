@@ -10,6 +10,7 @@
 #include "gaussmix/mixture.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Where a fit is: passed to the callback.
 struct Progress {
@@ -63,4 +64,5 @@ struct FitResult {
   int n_iter() const { return static_cast<int>(lower_bounds.size()); }
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

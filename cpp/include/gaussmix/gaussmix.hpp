@@ -20,8 +20,14 @@
 #include "gaussmix/product.hpp"
 #include "gaussmix/random.hpp"
 #include "gaussmix/sample.hpp"
+#include "gaussmix/scorer.hpp"
 #include "gaussmix/screen.hpp"
 #include "gaussmix/seeding.hpp"
 #include "gaussmix/spread.hpp"
 #include "gaussmix/statistics.hpp"
 #include "gaussmix/types.hpp"
+#include "gaussmix/version.hpp"
+
+#ifdef GAUSSMIX_COMPILED  // as for all who link gaussmix::compiled
+#include "gaussmix/instances.hpp"
+#endif

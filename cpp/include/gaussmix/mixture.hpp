@@ -6,6 +6,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Parameters of a mixture of K components in d dimensions. Densities use `precisions_cholesky`, sampling `covariances`.
 template <class Covariance>
@@ -75,4 +76,5 @@ Mixture<Covariance> from_precisions(const Vector& weights, const Matrix& means, 
   return mixture;
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -10,6 +10,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 struct Diagonal {
   static constexpr const char* name = "diag";
@@ -96,4 +97,5 @@ struct Diagonal {
   }
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -14,6 +14,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 struct Full {
   static constexpr const char* name = "full";
@@ -57,6 +58,7 @@ struct Full {
   }
 
   /// U with Sigma^-1 = U U^T. False where a pivot is not above `tolerance` times the variance of its feature.
+  template <class = void>
   static bool factor(const double* covariance, Index d, double tolerance, double* u) {
     const Eigen::LLT<Matrix> llt{ConstSquare(covariance, d, d)};
     if (llt.info() != Eigen::Success) return false;
@@ -71,6 +73,7 @@ struct Full {
   }
 
   /// U from the precision: with the rows and columns reversed P = L L^T, and U is L reversed again.
+  template <class = void>
   static bool factor_precision(const double* precision, Index d, double* u) {
     const Eigen::LLT<Matrix> llt{ConstSquare(precision, d, d).reverse()};
     if (llt.info() != Eigen::Success) return false;
@@ -98,6 +101,7 @@ struct Full {
   }
 
   /// Sigma = U^-T U^-1.
+  template <class = void>
   static void covariance(const double* u, Index d, double* sigma) {
     Matrix upper = ConstSquare(u, d, d);
     make_upper(upper.data(), d);
@@ -123,6 +127,7 @@ struct Full {
 
   /// x += A z for columns z of standard normal numbers, with A A^T = Sigma: the Cholesky factor, or that of a
   /// semi-definite matrix with pivots. False where Sigma is neither.
+  template <class = void>
   static bool add_coloured(const double* covariance, const Eigen::Ref<const Block>& z, Eigen::Ref<Block> x) {
     const ConstSquare sigma(covariance, x.rows(), x.rows());
     if (!sigma.allFinite()) return false;
@@ -177,4 +182,5 @@ struct Full {
   }
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

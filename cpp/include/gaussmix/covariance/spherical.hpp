@@ -10,6 +10,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 struct Spherical {
   static constexpr const char* name = "spherical";
@@ -86,4 +87,5 @@ struct Spherical {
   }
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix
