@@ -136,6 +136,20 @@ def compilers(session: nox.Session) -> None:
         # Every header, and the heavy templates instantiated for every type.
         command = [compiler, flag, *flags, *others, "-Icpp/include", "-isystem", str(eigen)]
         session.run(*command, "-include", "gaussmix/gaussmix.hpp", "cpp/src/instances.cpp", external=True)
+    if "quick" in session.posargs:
+        return
+    # gaussmix::compiled, and a project that finds it where it is installed.
+    session.install("cmake", "ninja")
+    python, made = shutil.which("python", path=session.bin), Path(session.create_tmp()).absolute()
+    prefix = [f"-DCMAKE_PREFIX_PATH={made / 'prefix'}", f"-DEigen3_ROOT={eigen.parents[1]}"]
+    options = ["-DGAUSSMIX_COMPILED=ON", f"-DPython_EXECUTABLE={python}"]
+    session.run("cmake", "-S", ".", "-B", str(made / "library"), "-G", "Ninja", *options, *prefix)
+    session.run("cmake", "--build", str(made / "library"))
+    session.run("cmake", "--install", str(made / "library"), "--prefix", str(made / "prefix"))
+    consumer = ["-S", "tests/cpp/consumer", "-B", str(made / "consumer"), "-DCONSUMER_COMPILED=ON"]
+    session.run("cmake", *consumer, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", *prefix)
+    session.run("cmake", "--build", str(made / "consumer"))
+    session.run(str(made / "consumer" / "consumer"), external=True)
 
 
 @nox.session
