@@ -155,6 +155,15 @@ void bind_mixture(py::module_& m, py::dict& types) {
       },
       py::arg("weights"), py::arg("means"), py::arg("covariances"));
   type.def_static(
+      "check",
+      [](const DoubleArray& weights, const DoubleArray& means, const DoubleArray& covariances,
+         const DoubleArray& precisions_cholesky) {
+        const auto mixture = restore<Covariance>(weights, means, covariances, precisions_cholesky);
+        const py::gil_scoped_release unlock;
+        check_parameters(mixture);
+      },
+      py::arg("weights"), py::arg("means"), py::arg("covariances"), py::arg("precisions_cholesky"));
+  type.def_static(
       "precisions",
       [](const DoubleArray& factors, Index n_components, Index n_features) {
         const Matrix u = to_matrix(factors, n_matrices<Covariance>(n_components));
