@@ -7,7 +7,11 @@
 #include <iterator>
 #include <limits>
 
+#include "gaussmix/predict.hpp"
+#include "instances.hpp"
 #include "problems.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size);
 
 namespace {
 
@@ -155,6 +159,56 @@ TYPED_TEST(ModelFile, any_byte_may_be_wrong) {
       } catch (const ModelFileError&) {
       }
     }
+}
+
+std::vector<double> doubles(const fs::path& path) {
+  const std::string bytes = contents(path);
+  std::vector<double> values(bytes.size() / 8);
+  std::memcpy(values.data(), bytes.data(), 8 * values.size());
+  return values;
+}
+
+TYPED_TEST(ModelFile, files_of_old_releases_are_read) {
+  std::size_t folders = 0;
+  for (const auto& folder : fs::directory_iterator(fs::path(GAUSSMIX_TEST_DATA) / "data")) {
+    if (!folder.is_directory()) continue;
+    ++folders;
+    for (const std::string dtype : {"float64", "float32"})
+      for (const std::string writer : {"python", "cpp"}) {
+        const std::string name = std::string(TypeParam::name) + "_" + dtype;
+        const fs::path path = folder.path() / (writer + "_" + name + ".safetensors");
+        const auto mixture = std::get<gaussmix::Mixture<TypeParam>>(gaussmix::load(path));
+        const auto expected = doubles(folder.path() / (name + ".f64"));
+        auto at = expected.begin();
+        const auto same = [&](const auto& numbers) {
+          const bool equal = std::equal(numbers.data(), numbers.data() + numbers.size(), at);
+          at += numbers.size();
+          return equal;
+        };
+        EXPECT_TRUE(same(mixture.weights) && same(mixture.means) && same(mixture.covariances) &&
+                    same(mixture.precisions_cholesky))
+            << path;
+        // The responsibilities that Python had.
+        const auto numbers = doubles(folder.path() / "rows.f64");
+        const Index d = mixture.n_features(), n = static_cast<Index>(numbers.size()) / d;
+        const Matrix rows = Eigen::Map<const Matrix>(numbers.data(), n, d);
+        Matrix r(n, mixture.n_components());
+        gaussmix::responsibilities(gaussmix::LogProb<TypeParam>(mixture), gaussmix::Data(rows), r.data(), 1);
+        ASSERT_EQ(expected.end() - at, r.size());
+        EXPECT_LE((r - Eigen::Map<const Matrix>(&*at, n, r.cols())).cwiseAbs().maxCoeff(), 1e-12) << path;
+      }
+  }
+  EXPECT_GE(folders, 1u);
+}
+
+TEST(ModelFile, the_corpus_of_the_fuzzer_is_read_or_refused) {
+  std::size_t files = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(GAUSSMIX_TEST_DATA) / "cpp" / "fuzz" / "corpus")) {
+    const std::string bytes = contents(entry.path());
+    EXPECT_EQ(LLVMFuzzerTestOneInput(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()), 0);
+    ++files;
+  }
+  EXPECT_GE(files, 10u);
 }
 
 const std::string metadata =

@@ -73,9 +73,9 @@ def test_a_fitted_model_comes_back_to_the_bit(covariance_type, dtype, blobs, pat
 
 
 def test_repairs_are_kept(path):
-    X = np.repeat(np.eye(3), 5, axis=0)
-    model = GaussianMixture(3, reg_covar=0, n_init=2, random_state=0).fit(X + np.arange(15)[:, None] % 2 * 1e-9)
-    assert model.events_, "the problem was to need a repair"
+    X = np.vstack([np.random.default_rng(0).normal(size=(60, 2)), np.full((20, 2), 5.0)])
+    model = GaussianMixture(2, reg_covar=0, means_init=[[0, 0], [5, 5]]).fit(X)
+    assert [event.cause for event in model.events_] == ["floored"]
     model.save(path)
     assert load(path).events_ == model.events_
     assert all(type(event) is gaussmix.FitEvent for event in load(path).events_)
@@ -147,15 +147,14 @@ def test_models_of_scikit_learn_can_be_saved(covariance_type, dtype, blobs, path
 def test_ill_conditioned_fits_are_accepted(covariance_type, dtype, path):
     """Features that nearly repeat each other, in units from 1e-6 to 1e6, far from the origin."""
     rng = np.random.default_rng(0)
-    for noise in (1e-3, 1e-6, 1e-9, 0):
+    for noise, reg_covar in [(1e-3, 0), (1e-6, 0), (1e-6, 1e-6), (1e-9, 1e-6), (0, 1e-6)]:
         Z = rng.normal(size=(300, 3))
         X = np.hstack([Z, Z @ rng.normal(size=(3, 4)) + noise * rng.normal(size=(300, 4))])
         X = ((X + 10) * 10.0 ** np.arange(-6, 8, 2)).astype(dtype)
-        for reg_covar in (0, 1e-6):
-            kind = {"covariance_type": covariance_type, "reg_covar": reg_covar}
-            model = GaussianMixture(3, max_iter=5, random_state=0, **kind).fit(X)
-            model.save(path)
-            assert_same_bits(load(path), model)
+        kind = {"covariance_type": covariance_type, "reg_covar": reg_covar}
+        model = GaussianMixture(3, max_iter=5, random_state=0, **kind).fit(X)
+        model.save(path)
+        assert_same_bits(load(path), model)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -176,16 +175,15 @@ def test_files_of_old_releases_load(covariance_type, dtype, writer):
     folders = sorted(folder for folder in DATA.iterdir() if folder.is_dir())
     assert folders, "there must be files of a release"
     for folder in folders:
-        expected = np.load(folder / "expected.npz")
+        expected = np.fromfile(folder / f"{covariance_type}_{dtype}.f64", "<f8")
         model = load(folder / f"{writer}_{covariance_type}_{dtype}.safetensors")
         for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
-            stored = expected[f"{covariance_type}_{dtype}_{name}"]
-            np.testing.assert_array_equal(getattr(model, name), stored, strict=True)
-        responsibilities = model.predict_proba(expected["X"])
-        tolerance = 1e-12 if dtype == "float64" else 1e-5
-        np.testing.assert_allclose(
-            responsibilities, expected[f"{covariance_type}_{dtype}_responsibilities"], rtol=0, atol=tolerance
-        )
+            found = getattr(model, name)
+            assert found.dtype == dtype
+            np.testing.assert_array_equal(found.ravel(), expected[: found.size], err_msg=name)
+            expected = expected[found.size :]
+        rows = np.fromfile(folder / "rows.f64", "<f8").reshape(-1, model.n_features_in_)
+        np.testing.assert_allclose(model.predict_proba(rows).ravel(), expected, rtol=0, atol=1e-12)
 
 
 def test_not_fitted(path):
@@ -234,13 +232,13 @@ HEADERS = {
     "other dtype": (("means", "dtype"), "I64", "dtype"),
     "shape": (("means", "shape"), [3, 2], "shape"),
     "rank": (("means", "shape"), [6], "row"),
-    "huge shape": (("means", "shape"), [2**62, 2**62], ""),
-    "negative shape": (("means", "shape"), [-2, -3], ""),
-    "offsets": (("means", "data_offsets"), [0, 48], ""),
+    "huge shape": (("means", "shape"), [2**62, 2**62], None),
+    "negative shape": (("means", "shape"), [-2, -3], None),
+    "offsets": (("means", "data_offsets"), [0, 48], None),
     "far offsets": (("means", "data_offsets"), [2**63, 2**63 + 48], "as long as"),
     "offsets of no list": (("means", "data_offsets"), 3, "data_offsets"),
     "more keys": (("means", "more"), 1, "other keys"),
-    "no means": (("means",), None, ""),
+    "no means": (("means",), None, None),
     "no object": (("means",), [], "form"),
 }
 
@@ -422,7 +420,7 @@ def test_an_error_while_writing_keeps_the_old_file(saved, path, monkeypatch):
     for name in ("fsync", "replace"):
         with monkeypatch.context() as patch:
             patch.setattr(os, name, lambda *arguments: full(arguments))
-            with pytest.raises(OSError, match=r"space|No space"):
+            with pytest.raises(OSError, match="space"):
                 model.save(path)
         assert path.read_bytes() == content
         assert os.listdir(path.parent) == [path.name]
