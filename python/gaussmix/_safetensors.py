@@ -137,7 +137,7 @@ def _header(text: bytes) -> dict[str, Any]:
     for entry in tensors:
         if set(entry) != {"dtype", "shape", "data_offsets"}:
             raise ModelFileError("a tensor has other keys than dtype, shape and data_offsets.")
-        if entry["dtype"] not in DTYPES:
+        if not isinstance(entry["dtype"], str) or entry["dtype"] not in DTYPES:
             raise ModelFileError("a tensor has a dtype other than F64, F32 and I64.")
     return header
 
