@@ -83,6 +83,8 @@ def _aligned(a: NDArray[Any]) -> NDArray[Any]:
 def check_weights_of_rows(sample_weight: Any, rows: Rows, n_components: int = 1) -> NDArray[np.float64] | None:
     """Check weights of rows: one for each, finite, not negative, at least `n_components` of them positive.
 
+    With `n_components` 0, all may be zero.
+
     Raises
     ------
     ValueError
@@ -98,7 +100,7 @@ def check_weights_of_rows(sample_weight: Any, rows: Rows, n_components: int = 1)
     if (weights < 0).any():
         raise ValueError("Negative values in data passed to `sample_weight`; weights must be zero or positive.")
     positive = int(np.count_nonzero(weights))
-    if positive == 0:
+    if positive == 0 < n_components:
         raise ValueError("Sample weights must contain at least one non-zero number; `sample_weight` is all zero.")
     if positive < n_components:
         raise ValueError(
