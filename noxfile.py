@@ -72,7 +72,7 @@ def tests(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Run ruff, mypy and clang-format. `-- --fix` mends what can be mended."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
-    roots = ["cpp", "python/bindings", "tests/cpp", "bench/cpp"]
+    roots = ["cpp", "python/bindings", "tests/cpp", "tests/data", "bench/cpp", "examples/cpp"]
     sources = sorted(str(p) for root in roots for p in Path(root).rglob("*") if p.suffix in {".hpp", ".cpp"})
     if "--fix" in session.posargs:
         session.run("ruff", "check", "--fix", ".")
@@ -101,6 +101,87 @@ def sanitize(session: nox.Session) -> None:
     run_cpp_tests(session, "sanitize")
     if "-fsanitize=address,undefined" not in Path("build/sanitize/compile_commands.json").read_text():
         session.error("The tests were not compiled with the sanitizers.")
+
+
+def can_fuzz(session: nox.Session) -> bool:
+    """Tell whether Clang is here with the runtime of libFuzzer."""
+    if not shutil.which("clang++"):
+        return False
+    probe = Path(session.create_tmp()) / "fuzz.cpp"
+    probe.write_text('extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }\n')
+    command = ["clang++", "-fsanitize=fuzzer,address", str(probe), "-o", str(probe.with_suffix(""))]
+    session.run(*command, silent=True, log=False, external=True, success_codes=range(256))
+    return probe.with_suffix("").exists()
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the C++ reader of model files. Argument: seconds (30)."""
+    if not can_fuzz(session):
+        session.warn("The fuzz target was NOT RUN: clang++ with libFuzzer was not found.")
+        session.warn("Install it (apt install clang libclang-rt-14-dev, say); the tests replay its corpus.")
+        return
+    session.install("cmake", "ninja", "cmeel-eigen")
+    build, seconds = Path("build/fuzz"), session.posargs[0] if session.posargs else "30"
+    python = shutil.which("python", path=session.bin)
+    options = ["-DCMAKE_CXX_COMPILER=clang++", "-DGAUSSMIX_FUZZ=ON", "-DGAUSSMIX_OPENMP=OFF"]
+    session.run("cmake", "-G", "Ninja", "-S", ".", "-B", str(build), *options, f"-DPython_EXECUTABLE={python}")
+    session.run("cmake", "--build", str(build), "--target", "gaussmix_fuzz")
+    # What is found goes to the first folder; an input that is worth keeping is copied to the corpus by hand.
+    found = build / "found"
+    found.mkdir(exist_ok=True)
+    limits = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=1024", f"-artifact_prefix={build}/"]
+    program = str(build.absolute() / "tests" / "cpp" / "fuzz" / "gaussmix_fuzz")
+    session.run(program, *limits, "-print_final_stats=1", str(found), "tests/cpp/fuzz/corpus", external=True)
+
+
+@nox.session
+def threads(session: nox.Session) -> None:
+    """Run the C++ suite of threads under ThreadSanitizer, with Clang and its OpenMP."""
+    if shutil.which("clang++") is None or not list(Path("/usr/lib").glob("llvm-*/lib/libarcher.so")):
+        # Without libarcher the sanitizer does not know what OpenMP's threads wait for, and finds races where none are.
+        session.warn("The threads were NOT RUN under ThreadSanitizer: needs Clang and libarcher.")
+        session.warn("Install them (apt install clang libomp-dev).")
+        return
+    session.install("cmake", "ninja", "cmeel-eigen")
+    run_cpp_tests(session, "threads")
+
+
+@nox.session
+def compilers(session: nox.Session) -> None:
+    """Compile all of the core in each standard with each compiler, warnings as errors. `-- quick`: one each."""
+    session.install("cmeel-eigen")
+    where = "import importlib.metadata as m; print(m.distribution('cmeel-eigen').locate_file('cmeel.prefix'))"
+    eigen = Path(str(session.run("python", "-c", where, silent=True)).strip()) / "include" / "eigen3"
+    flags = ["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    tried = [("g++", "c++20", True), ("clang++", "c++23", False)]
+    if "quick" not in session.posargs:
+        standards = ["c++17", "c++20", "c++23"]
+        tried = [(c, s, openmp) for c in ("g++", "clang++") for s in standards for openmp in (True, False)]
+    for compiler, standard, openmp in tried:
+        if shutil.which(compiler) is None:
+            session.warn(f"{compiler} in {standard} was NOT RUN: there is no {compiler}.")
+            continue
+        # Clang 14 calls it by the name that the standard had before.
+        flag = f"-std={'c++2b' if standard == 'c++23' else standard}"
+        others = ["-fopenmp"] if openmp else []
+        # Every header, and the heavy templates instantiated for every type.
+        command = [compiler, flag, *flags, *others, "-Icpp/include", "-isystem", str(eigen)]
+        session.run(*command, "-include", "gaussmix/gaussmix.hpp", "cpp/src/instances.cpp", external=True)
+    if "quick" in session.posargs:
+        return
+    # gaussmix::compiled, and a project that finds it where it is installed.
+    session.install("cmake", "ninja")
+    python, made = shutil.which("python", path=session.bin), Path(session.create_tmp()).absolute()
+    prefix = [f"-DCMAKE_PREFIX_PATH={made / 'prefix'}", f"-DEigen3_ROOT={eigen.parents[1]}"]
+    options = ["-DGAUSSMIX_COMPILED=ON", f"-DPython_EXECUTABLE={python}"]
+    session.run("cmake", "-S", ".", "-B", str(made / "library"), "-G", "Ninja", *options, *prefix)
+    session.run("cmake", "--build", str(made / "library"))
+    session.run("cmake", "--install", str(made / "library"), "--prefix", str(made / "prefix"))
+    consumer = ["-S", "tests/cpp/consumer", "-B", str(made / "consumer"), "-DCONSUMER_COMPILED=ON"]
+    session.run("cmake", *consumer, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", *prefix)
+    session.run("cmake", "--build", str(made / "consumer"))
+    session.run(str(made / "consumer" / "consumer"), external=True)
 
 
 @nox.session
@@ -132,21 +213,31 @@ def lowest(session: nox.Session) -> None:
     source = session.posargs[0] if session.posargs else "."
     session.install(f"{source}[test]", "numpy==1.26.*", "scikit-learn==1.6.*", "matplotlib==3.8.*")
     session.run("python", "-m", "pip", "list", "--format=freeze")
-    session.run("pytest", *all_but("bench", "examples", "style"))  # scripts, linters and types are for the newest
+    session.run(
+        "pytest", *all_but("bench", "examples", "stress", "style")
+    )  # scripts, linters and types are for the newest
 
 
 @nox.session
 def isa(session: nox.Session) -> None:
-    """Run the Python tests with the instruction sets below the widest, which `tests` uses. Argument: as for lowest."""
-    source = session.posargs[0] if session.posargs else "."
-    session.install(f"{source}[test]")
+    """Run the Python tests with the instruction sets below the widest, which `tests` uses. Argument: as for lowest.
+
+    With `quick` only those of numbers: the smoke test, parity with scikit-learn, precision, random numbers.
+    """
+    wheels = [argument for argument in session.posargs if argument != "quick"]
+    session.install(f"{wheels[0] if wheels else '.'}[test]")
+    # Without what tests the interface and not the numbers.
+    chosen = all_but("bench", "estimator_checks", "examples", "plot*", "sklearn_suite", "stress", "style")
+    if "quick" in session.posargs:
+        chosen = [
+            f"tests/python/test_{subject}.py" for subject in ("minimal", "parity", "precision", "random", "screen")
+        ]
     output = session.run("python", "-c", "from gaussmix import _cpu; print(*_cpu.supported())", silent=True)
     supported = str(output).split()
     failed = []
     for name in supported[:-1]:
-        try:  # without what tests the interface and not the numbers
-            others = all_but("bench", "estimator_checks", "examples", "plot*", "sklearn_suite", "style")
-            session.run("pytest", *others, env={"GAUSSMIX_ISA": name})
+        try:
+            session.run("pytest", *chosen, env={"GAUSSMIX_ISA": name})
         except nox.command.CommandFailed:
             failed.append(name)
     for name in ISAS:
@@ -174,5 +265,5 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def full(session: nox.Session) -> None:
     """Run all of the above."""
-    for name in ("tests", "lint", "sanitize", "wheel", "lowest", "isa", "docs"):
+    for name in ("tests", "lint", "compilers", "sanitize", "threads", "fuzz", "wheel", "lowest", "isa", "docs"):
         session.notify(name)

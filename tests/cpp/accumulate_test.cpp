@@ -1,7 +1,7 @@
 // A pass over the rows against the reference: every size, weights, views of the data, kernels, numbers of threads.
 #include "gaussmix/accumulate.hpp"
 
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 namespace {

@@ -1,8 +1,8 @@
 // Precision at the ends of the range: rows shifted by 1e8, in units of 1e-150 and 1e150, one feature unlike the others,
 // and values that only rows without weight have.
 #include "gaussmix/accumulate.hpp"
+#include "gaussmix/instances.hpp"
 #include "gaussmix/kmeans.hpp"
-#include "instances.hpp"
 #include "problems.hpp"
 
 namespace {

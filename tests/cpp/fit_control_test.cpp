@@ -1,6 +1,6 @@
 // How a fit is steered: the callback, restarts, zero iterations, and options that do not fit.
 #include "gaussmix/fit.hpp"
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 namespace {

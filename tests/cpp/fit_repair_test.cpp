@@ -1,6 +1,6 @@
 // What EM does where the likelihood has no maximum: components that collapse or lose their rows, data of lower rank.
 #include "gaussmix/fit.hpp"
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 namespace {

@@ -1,7 +1,7 @@
 // EM as a whole: each iteration against the reference, and the laws that a fit obeys.
 #include "gaussmix/fit.hpp"
 
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 namespace {

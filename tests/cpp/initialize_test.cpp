@@ -1,7 +1,7 @@
 // Where EM starts: each method's statistics against the reference, and given parameters in any combination.
 #include "gaussmix/initialize.hpp"
 
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 namespace {

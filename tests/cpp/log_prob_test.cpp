@@ -1,7 +1,7 @@
 // Log-densities and responsibilities of a block of rows, in both kernels, against the reference.
 #include "gaussmix/log_prob.hpp"
 
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 namespace {

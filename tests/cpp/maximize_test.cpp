@@ -1,7 +1,7 @@
 // The M-step against the reference, and what becomes of components that the statistics do not determine.
 #include "gaussmix/maximize.hpp"
 
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 namespace {

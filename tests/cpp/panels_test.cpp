@@ -1,7 +1,7 @@
 // The two products of a pass, for every size of a tile, against sums in long double.
 #include "gaussmix/panels.hpp"
 
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <thread>
 
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)

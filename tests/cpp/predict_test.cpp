@@ -1,7 +1,7 @@
 // What a mixture says of rows: each function against the reference, and labels as the argmax of what is given out.
 #include "gaussmix/predict.hpp"
 
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 namespace {

@@ -3,7 +3,7 @@
 
 #include "gaussmix/predict.hpp"
 
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 namespace {

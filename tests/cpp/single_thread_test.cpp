@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "gaussmix/gaussmix.hpp"
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 
 namespace {
 

@@ -46,6 +46,25 @@ def test_versions_agree(path, pattern):
     assert re.search(pattern, (ROOT / path).read_text(), re.MULTILINE)[1] == gaussmix.__version__
 
 
+def headers():
+    """Return the text of each header of the C++ library, by its name."""
+    folder = ROOT / "cpp" / "include" / "gaussmix"
+    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.hpp"))}
+
+
+def test_the_version_of_the_headers():
+    numbers = re.findall(r"^#define GAUSSMIX_VERSION_[A-Z]+ (\d+)$", headers()["version.hpp"], re.MULTILINE)
+    assert ".".join(numbers) == gaussmix.__version__
+
+
+def test_all_of_the_core_is_in_the_namespace_of_its_version():
+    for name, text in headers().items():
+        opened = text.count("namespace gaussmix {\n")
+        assert opened > 0 or name == "gaussmix.hpp", name
+        assert opened == text.count("namespace gaussmix {\ninline namespace GAUSSMIX_ABI {\n"), name
+        assert "namespace gaussmix::" not in text, name
+
+
 def test_the_compiled_core_is_of_this_version():
     assert _dispatch.core.config["version"] == gaussmix.__version__
 

@@ -23,6 +23,7 @@
 #include "gaussmix/statistics.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Weighted moments of a component's rows about a reference point, in the coordinates of a frame.
 template <class Covariance>
@@ -240,4 +241,5 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   return statistics;
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

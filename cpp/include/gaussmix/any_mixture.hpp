@@ -9,6 +9,7 @@
 #include "gaussmix/mixture.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 namespace detail {
 template <class Tuple>
@@ -40,4 +41,5 @@ decltype(auto) with_covariance(std::string_view name, Function&& function) {
   return detail::with_covariance<0>(name, std::forward<Function>(function));
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -11,6 +11,7 @@
 #include "gaussmix/covariance/tied.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 using Covariances = std::tuple<Full, Tied, Diagonal, Spherical>;
 
@@ -26,4 +27,5 @@ Index matrix_of(Index k) {
   return Covariance::shared ? 0 : k;
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -11,6 +11,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// \param mean_log_likelihood  sum(w l) / sum(w)
 /// \param n_parameters         free parameters of the mixture
@@ -29,4 +30,5 @@ inline double icl(double mean_log_likelihood, double mean_log_certainty, Index n
   return bic(mean_log_likelihood, n_parameters, total_weight) - 2 * mean_log_certainty * total_weight;
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -15,6 +15,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// One feature of the data: `values[i * stride]` is its value in row i.
 struct Column {
@@ -148,4 +149,5 @@ class Data {
   double weight_scale_ = 1;
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -11,6 +11,7 @@
 #include "gaussmix/random.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// How a start is made.
 enum class Initialization {
@@ -230,4 +231,5 @@ Mixture<Covariance> apply_start(Mixture<Covariance> mixture, const Start& start)
   return from_precisions<Covariance>(mixture.weights, mixture.means, *start.precisions);
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

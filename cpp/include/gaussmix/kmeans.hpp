@@ -20,6 +20,7 @@
 #include "gaussmix/spread.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Rows assigned to centres.
 struct Partition {
@@ -43,12 +44,14 @@ class KMeans {
   const Partition& partition() const { return partition_; }
 
   /// K rows drawn by greedy k-means++; where fewer rows are distinct, some are drawn twice.
+  template <class = void>
   std::vector<Index> seed(const Random& random) const {
     return Seeding(data_, spread_, k_, n_threads_, interrupt_).k_means_plus_plus(random);
   }
 
   /// K different rows, drawn with probability proportional to their weights.
   /// \throws DegenerateData if fewer rows have a positive weight.
+  template <class = void>
   std::vector<Index> draw(const Random& random) const {
     return Seeding(data_, spread_, k_, n_threads_, interrupt_).uniform(random);
   }
@@ -57,6 +60,7 @@ class KMeans {
   Matrix rows(const std::vector<Index>& indices) const { return row_values(data_, indices); }
 
   /// Assigns every row to the nearest of K centres.
+  template <class = void>
   void assign(const Matrix& centres) {
     move_to(centres);
     partition_.labels.assign(static_cast<std::size_t>(data_.rows()), 0);
@@ -68,6 +72,7 @@ class KMeans {
 
   /// Lloyd's iteration from the given centres, until their squared shifts add up to at most tol times the mean
   /// variance, or no row changes its centre.
+  template <class = void>
   void run(const Matrix& centres, int max_iter = 300, double tol = 1e-4) {
     assign(centres);
     for (int iteration = 0; iteration < max_iter; ++iteration) {
@@ -90,6 +95,7 @@ class KMeans {
   }
 
   /// Sets the centres, and what follows from them alone; the sum of their squared shifts, in the units of the spread.
+  template <class = void>
   double move_to(const Matrix& centres) {
     shifts_ = Vector::Zero(k_);
     if (partition_.centres.size() == centres.size())
@@ -122,6 +128,7 @@ class KMeans {
 
   /// Assigns rows to the centres they are now nearest to, all of them or those that the bounds leave open; true if any
   /// row changed its centre.
+  template <class = void>
   bool step(bool all) {
     Index fastest = 0;
     const double largest_shift = shifts_.maxCoeff(&fastest);
@@ -182,6 +189,7 @@ class KMeans {
     return change.moved > 0;
   }
 
+  template <class = void>
   void sum_clusters() {
     const Change sum = sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
       Change mine{Vector::Zero(k_), Matrix::Zero(k_, data_.cols()), 0};
@@ -208,6 +216,7 @@ class KMeans {
   };
 
   /// The nearest centre of each row of z, the first of equals, and the squared distances of it and the next.
+  template <class = void>
   void find_nearest(const Block& z, const std::vector<Index>& indices, Nearest& nearest) const {
     const Index n = z.rows();
     const Vector norms = z.rowwise().squaredNorm();
@@ -245,6 +254,7 @@ class KMeans {
   static float rounded_down(double x) { return static_cast<float>(x * (x > 0 ? 1 - 1e-6 : 1 + 1e-6)); }
 
   /// Means of the clusters. An empty one moves to the row that is farthest from its centre.
+  template <class = void>
   Matrix moved_centres() const {
     Matrix centres = partition_.centres;
     std::vector<Index> taken;
@@ -272,6 +282,7 @@ class KMeans {
     return centres;
   }
 
+  template <class = void>
   void measure_inertia() {
     partition_.inertia = sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
       RowVector x(data_.cols());
@@ -302,4 +313,5 @@ class KMeans {
   Vector shifts_;               // how far each centre moved last
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -21,6 +21,7 @@
 #include "gaussmix/parallel.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Largest error of a log-density, in nats, that the dense kernel may make before a block goes to the centred one.
 inline constexpr double dense_limit = 1e-10;
@@ -274,4 +275,5 @@ class LogProb {
   double single_offset_ = 0;
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

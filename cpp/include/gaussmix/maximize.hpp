@@ -18,6 +18,7 @@
 #include "gaussmix/statistics.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Components that could not be estimated from their statistics alone.
 struct Repairs {
@@ -127,4 +128,5 @@ Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double re
   return mixture;
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

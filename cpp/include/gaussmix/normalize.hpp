@@ -13,6 +13,7 @@
 #include "gaussmix/panels.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Responsibilities below this become 0: numbers near the smallest one slow products down and count for nothing.
 template <class Scalar>
@@ -107,4 +108,5 @@ void normalize(Index rows, Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>
   table.bottomRows(table.rows() - rows).setZero();
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

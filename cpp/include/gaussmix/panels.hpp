@@ -10,6 +10,7 @@
 #include "gaussmix/tile.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Theta: a column of coefficients for each of K components, kept by tiles of components, feature after feature.
 template <class Scalar>
@@ -213,4 +214,5 @@ class FeaturePanels {
   Panels<Scalar> panels_;
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

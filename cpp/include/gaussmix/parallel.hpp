@@ -20,6 +20,7 @@
 #endif
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 namespace detail {
 #if defined(__unix__) || defined(__APPLE__)
@@ -113,4 +114,5 @@ auto sum_over_lanes(const Lanes& lanes, int n_threads, const Body& body) {
   return sum_in_order(parts);
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -13,6 +13,7 @@
 #include "gaussmix/screen.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 namespace detail {
 /// Calls body(lane, first_row, block) after the E-step of each block; lanes run in parallel, their blocks in order.
@@ -140,4 +141,5 @@ std::vector<Index> worst_rows(const LogProb<Covariance>& log_prob, const Data& d
   return rows;
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

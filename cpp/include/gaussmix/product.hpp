@@ -8,6 +8,7 @@
 #include "gaussmix/tile.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 namespace detail {
 template <int LhsOrder>
@@ -40,7 +41,8 @@ inline void add_transposed_product(Eigen::Ref<Block> out, const Eigen::Ref<const
 ///
 /// \param x    whole panels of rows x d
 /// \param out  as many squares as rows are asked for: no more than x has
-inline void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
+template <class = void>
+void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
   using Packet = detail::Packet<double>;
   constexpr Index height = panel_rows<double>, size = detail::packet_size<double>;
   const Index d = x.cols();
@@ -65,7 +67,8 @@ inline void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> ou
 
 /// scatter += sum_n r_n x_n x_n^T over the first rows x_n, as many as r has: row-major, what is above the diagonal and on it,
 /// and some of what is below.
-inline void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+template <class = void>
+void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
   using Tiles = RegisterTiles<double>;
   const Index d = x.cols(), rows = r.size(), registers = Tiles::registers(d);
   detail::Numbers<double> weighted(rows * registers * Tiles::size);
@@ -86,4 +89,5 @@ inline void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const
     });
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -11,6 +11,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// What a stream of numbers is for. A restart of a fit is part of the stream too.
 enum class Purpose : std::uint32_t { seeding = 1, responsibilities = 2, labels = 3, normals = 4 };
@@ -111,4 +112,5 @@ class Random {
   std::uint32_t purpose_, restart_;
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

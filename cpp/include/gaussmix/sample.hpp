@@ -15,6 +15,7 @@
 #include "gaussmix/random.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Rows that a mixture generated.
 struct Sample {
@@ -29,7 +30,8 @@ using Counts = Eigen::Array<Index, Eigen::Dynamic, 1>;
 /// How many of n rows fall to each component: by inversion of the cumulated weights, in sums and comparisons only, which
 /// are the same on every machine. A table tells where to begin (Chen, Asau, "On generating random variates from an
 /// empirical distribution", 1974).
-inline Counts draw_counts(const Vector& weights, Index n, const Random& random, int n_threads) {
+template <class = void>
+Counts draw_counts(const Vector& weights, Index n, const Random& random, int n_threads) {
   const Index k = weights.size();
   Vector cumulated(k);
   double total = 0;
@@ -124,4 +126,5 @@ Sample sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, i
   return result;
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -19,6 +19,7 @@
 #include "gaussmix/log_prob.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// The pairs of a block that the screen let through, grouped by component.
 template <class Covariance>
@@ -178,4 +179,5 @@ class Screen {
   double margin_ = 0;
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

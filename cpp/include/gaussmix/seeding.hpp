@@ -15,6 +15,7 @@
 #include "gaussmix/spread.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Draws K rows of a data set. Holds 12 bytes a row.
 class Seeding {
@@ -28,6 +29,7 @@ class Seeding {
         lanes_(Spread::lanes(data)) {}
 
   /// Draws K rows by greedy k-means++. Where fewer rows are distinct, some are drawn twice.
+  template <class = void>
   std::vector<Index> k_means_plus_plus(const Random& random) {
     const int trials = 2 + static_cast<int>(std::log(static_cast<double>(k_)));
     const auto weight = [this](Index i) { return data_.weight(i); };
@@ -59,6 +61,7 @@ class Seeding {
 
   /// Draws K different rows, with probability proportional to their weights.
   /// \throws DegenerateData if fewer rows have a positive weight.
+  template <class = void>
   std::vector<Index> uniform(const Random& random) const {
     std::vector<Index> chosen;
     std::vector<bool> taken(static_cast<std::size_t>(data_.rows()), false);
@@ -110,6 +113,7 @@ class Seeding {
   }
 
   /// What each candidate as a further centre would take off sum_n w_n closest_n.
+  template <class = void>
   RowVector gains(const Matrix& candidates, const Eigen::Ref<const Matrix>& centres) const {
     const Index trials = candidates.rows();
     Matrix apart(centres.rows(), trials);
@@ -145,6 +149,7 @@ class Seeding {
   }
 
   /// Makes row k of `centres` a centre: updates labels and closest distances. Returns sum w closest over each lane.
+  template <class = void>
   Vector add_centre(const Matrix& centres, Index k) {
     Vector apart(k + 1);
     for (Index c = 0; c <= k; ++c) apart(c) = spread_.squared_distance(centres.row(c), centres.row(k));
@@ -178,4 +183,5 @@ class Seeding {
   Vector closest_;                     // squared distance to it
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

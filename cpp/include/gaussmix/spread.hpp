@@ -9,6 +9,7 @@
 #include "gaussmix/parallel.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Mean and scale of all rows.
 struct Spread {
@@ -34,7 +35,8 @@ inline Matrix row_values(const Data& data, const std::vector<Index>& indices) {
 }
 
 /// Measured about the first that counts and in units of the largest shift from it: no square overflows.
-inline Spread measure_spread(const Data& data, int n_threads) {
+template <class = void>
+Spread measure_spread(const Data& data, int n_threads) {
   const Index d = data.cols();
   const Lanes lanes = Spread::lanes(data);
   Index present = 0;
@@ -82,4 +84,5 @@ inline Spread measure_spread(const Data& data, int n_threads) {
   return {reference + mean / unit, unit * to_root, variance * to_root * to_root, sums(0)};
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

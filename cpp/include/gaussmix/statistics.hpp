@@ -12,6 +12,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 /// Weighted sufficient statistics of K components in d dimensions.
 template <class Covariance>
@@ -71,4 +72,5 @@ struct Statistics {
   }
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

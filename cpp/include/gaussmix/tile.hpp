@@ -13,6 +13,7 @@
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 namespace detail {
 
@@ -157,4 +158,5 @@ void weigh(const Scalar* table, Index rows, Index stride, Index columns, const S
 
 }  // namespace detail
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -3,6 +3,9 @@
 // Conventions, everywhere: n rows (samples), d columns (features), K components; natural logarithms; model and
 // statistics in double. `Matrix` is row-major, one row a component or a sample; `Block` is column-major, so that the
 // rows of a block of samples are contiguous along each feature and the loops over them vectorise.
+//
+// `template <class = void>` before a function that needs no argument of a template makes it one all the same: what it
+// uses of Eigen is then compiled where it is called and not by every program that includes its header.
 #pragma once
 
 #include <Eigen/Core>
@@ -10,11 +13,14 @@
 #include <functional>
 #include <stdexcept>
 
+#include "gaussmix/version.hpp"
+
 #if defined(__FAST_MATH__) || FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2
 #error "gaussmix needs the rounding of IEEE 754 numbers, infinities and NaN: compile without -ffast-math, with SSE2."
 #endif
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 using Index = Eigen::Index;
 using Vector = Eigen::VectorXd;
@@ -36,6 +42,12 @@ class DegenerateData : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+/// A file does not hold a model that can be read: not of this format, of a newer version, damaged, or inconsistent.
+class ModelFileError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 /// Called now and then in long work; true asks to stop.
 using Interrupt = std::function<bool()>;
 
@@ -52,4 +64,5 @@ inline void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -1,4 +1,4 @@
-#include <gaussmix/gaussmix.hpp>
+#include <gaussmix/predict.hpp>
 
 std::int64_t label(const gaussmix::Mixture<gaussmix::Diagonal>& mixture, double x, double y);
 

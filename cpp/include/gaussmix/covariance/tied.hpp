@@ -8,6 +8,7 @@
 #include "gaussmix/covariance/full.hpp"
 
 namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
 
 struct Tied : Full {
   static constexpr const char* name = "tied";
@@ -30,4 +31,5 @@ struct Tied : Full {
   static void second_moment(const Eigen::Ref<const Vector>& /*sums*/, Index /*d*/, double* /*second*/) {}
 };
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

@@ -1,0 +1,86 @@
+// Fits a mixture to the rows of a CSV file and tells, of each row, the component that it belongs to.
+//
+//   classify_csv FILE COMPONENTS      for instance: classify_csv clusters.csv 3
+//
+// Prints row, component and probability as CSV, and what was found on the error stream.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <gaussmix/gaussmix.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+using gaussmix::Full;
+using gaussmix::Index;
+
+namespace {
+
+/// Reads the numbers of a file, one row a line, after a line of names. All rows must have as many numbers as there are names.
+gaussmix::Matrix read_csv(const char* path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line)) throw std::runtime_error(std::string("cannot read ") + path);
+  const auto columns = 1 + std::count(line.begin(), line.end(), ',');
+  std::vector<double> values;
+  while (std::getline(file, line)) {
+    std::istringstream cells(line);
+    for (std::string cell; std::getline(cells, cell, ',');) values.push_back(std::stod(cell));
+    if (values.size() % static_cast<std::size_t>(columns) != 0) throw std::runtime_error("a row is too short: " + line);
+  }
+  const auto rows = static_cast<Index>(values.size()) / columns;
+  return Eigen::Map<gaussmix::Matrix>(values.data(), rows, columns);
+}
+
+void classify(const char* path, Index n_components) {
+  const gaussmix::Matrix x = read_csv(path);
+
+  // A view: x must outlive it. Any layout will do, and floats as well.
+  const gaussmix::Data data(x);
+
+  gaussmix::FitOptions options;
+  options.n_init = 5;  // the best of five starts
+  options.n_threads = gaussmix::default_threads();
+  const auto result = gaussmix::fit<Full>(data, n_components, options);
+
+  // LogProb is the mixture made ready for many rows; it is made once, and many threads may use it.
+  const gaussmix::LogProb<Full> log_prob(result.mixture);
+  gaussmix::Matrix probabilities(x.rows(), n_components);
+  gaussmix::responsibilities(log_prob, data, probabilities.data(), options.n_threads);
+
+  std::printf("row,component,probability\n");
+  for (Index i = 0; i < x.rows(); ++i) {
+    Index component = 0;
+    const double probability = probabilities.row(i).maxCoeff(&component);
+    std::printf("%lld,%lld,%.4f\n", static_cast<long long>(i + 1), static_cast<long long>(component), probability);
+  }
+
+  const double bic = gaussmix::bic(result.lower_bound, result.mixture.n_parameters(), static_cast<double>(x.rows()));
+  std::fprintf(stderr, "%lld rows, %lld components, %d iterations (%s), BIC %.1f\n", static_cast<long long>(x.rows()),
+               static_cast<long long>(n_components), result.n_iter(), result.converged ? "converged" : "not converged",
+               bic);
+  for (Index k = 0; k < n_components; ++k) {
+    std::fprintf(stderr, "component %lld: weight %.3f, mean", static_cast<long long>(k), result.mixture.weights(k));
+    for (Index j = 0; j < x.cols(); ++j) std::fprintf(stderr, " %.3f", result.mixture.means(k, j));
+    std::fprintf(stderr, "\n");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: classify_csv FILE COMPONENTS\n");
+    return 2;
+  }
+  try {
+    classify(argv[1], std::atoll(argv[2]));
+  } catch (const std::exception& error) {
+    // What the data or the arguments do not allow, gaussmix says with an exception; it prints nothing itself.
+    std::fprintf(stderr, "classify_csv: %s\n", error.what());
+    return 1;
+  }
+}
