@@ -372,7 +372,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         if stream.statistics is None:
             self._stream = stream
         else:
-            self._step(advance(stream, batch, self), np.result_type(rows.dtype, np.asarray(self.means_)))
+            dtype = np.result_type(rows.dtype, np.asarray(self.means_))
+            self._step(advance(stream, batch, self, single=dtype == np.float32), dtype)
         return self
 
     def predict(self, X: Any) -> NDArray[np.int64]:
@@ -632,14 +633,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             w, m, c, u = core.mixtures[covariance_type].from_covariances(*parts)
         except ValueError as error:
             raise ValueError(f"'{covariance_type} covariance' should be positive-definite") from error
-        estimator.n_features_in_ = d
-        estimator._set_parameters(w, m, c, u, dtype)
-        estimator.converged_ = False
-        estimator.n_iter_ = 0
-        estimator.lower_bound_ = -np.inf
-        estimator.lower_bounds_ = []
-        estimator.events_ = []
-        estimator.restarts_ = []
+        estimator._set_unseen(w, m, c, u, dtype)
         return estimator
 
     def to_sklearn(self) -> Any:
@@ -816,6 +810,24 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         bounds = getattr(self, "lower_bounds_", [])
         return full_model(self), bounds[-1] if len(bounds) else -np.inf
 
+    def _set_unseen(
+        self,
+        weights: NDArray[Any],
+        means: NDArray[Any],
+        covariances: NDArray[Any],
+        precisions_cholesky: NDArray[Any],
+        dtype: np.dtype[Any],
+    ) -> None:
+        """Set the attributes of a model that has seen no data."""
+        self.n_features_in_ = means.shape[1]
+        self._set_parameters(weights, means, covariances, precisions_cholesky, dtype)
+        self.converged_ = False
+        self.n_iter_ = 0
+        self.lower_bound_ = -np.inf
+        self.lower_bounds_ = []
+        self.events_ = []
+        self.restarts_ = []
+
     def _check_goes_on(self, d: int, what: str, remedy: str) -> None:
         """Check that the model has the shapes that the parameters ask for."""
         shape = covariance_shape(self.covariance_type, self.n_components, d)
@@ -839,12 +851,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         stream, result, reseeded = advance
         if result["raised"] is not None:
             raise result["raised"]
-        arrays = [result[name] for name in ("weights", "means", "covariances", "precisions_cholesky")]
-        if dtype == np.float32 and not all(np.isfinite(a.astype(dtype)).all() for a in arrays):
-            raise ValueError(
-                "The variances are beyond the range of float32; pass float64 data, scale the input data, or increase "
-                "reg_covar."
-            )
+        arrays = result["weights"], result["means"], result["covariances"], result["precisions_cholesky"]
         self._set_parameters(*arrays, dtype)
         self._stream = stream
         self.converged_ = False

@@ -312,8 +312,8 @@ def step_size(stream: Stream, weight: float, offset: float, power: float) -> flo
     return 1.0 if at_unit >= 1 else -math.expm1(weight / stream.unit * math.log1p(-at_unit))
 
 
-def advance(stream: Stream, batch: Batch, estimator: Any) -> Advance:
-    """Make a step of EM: forget some of what there is, add the batch, and maximise.
+def advance(stream: Stream, batch: Batch, estimator: Any, *, single: bool) -> Advance:
+    """Make a step of EM: forget some of what there is, add the batch, and maximise; `single` rounds to float32.
 
     Raises
     ------
@@ -335,10 +335,12 @@ def advance(stream: Stream, batch: Batch, estimator: Any) -> Advance:
         tol=0.0,
         reg_covar=estimator.reg_covar,
         max_iter=1,
-        n_threads=threads(estimator.n_threads),
         given_start=True,
+        n_threads=threads(estimator.n_threads),
+        single=single,
         callback=lambda *_: False,
         previous_bound=-math.inf,
+        state=None,
     )
     return Advance(dataclasses.replace(stream, statistics=_arrays(step.statistics)), result, step.reseeded)
 

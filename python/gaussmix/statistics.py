@@ -27,7 +27,7 @@ __all__ = ["Statistics", "maximize"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Statistics:
-    """Weighted sufficient statistics of rows under a mixture.
+    r"""Weighted sufficient statistics of rows under a mixture.
 
     A value: `+` and `scale` return new ones. It pickles as its arrays, so that workers can send it.
 
@@ -36,14 +36,14 @@ class Statistics:
     covariance_type : {"full", "tied", "diag", "spherical"}
         Type of the covariances.
     counts : ndarray of shape (n_components,)
-        Weight of the rows of each component, :math:`N_k = \\sum_n w_n r_{nk}`.
+        Weight of the rows of each component, :math:`N_k = \sum_n w_n r_{nk}`.
     means : ndarray of shape (n_components, n_features)
         Their means.
     covariances : ndarray
         Their covariances about these means, in the shape of `GaussianMixture.covariances_`; nothing is added to the
         variances. If "tied", the mean of them, weighted by the counts.
     log_likelihood : float
-        :math:`\\sum_n w_n \\log p(x_n)` under the model that they were taken under.
+        :math:`\sum_n w_n \log p(x_n)` under the model that they were taken under.
     total_weight : float
         Sum of the weights of the rows.
 
