@@ -141,7 +141,7 @@ def markdown(results: Results) -> str:
             "n x d, K, type",
             "fit, nats a row",
             "partial_fit less it",
-            "of all rows alike",
+            "all rows alike",
             "fit s",
             "partial_fit s",
         ]

@@ -31,6 +31,8 @@ BUFFER_STEPS = 10
 BUFFER_BYTES = 64 * 2**20
 # It is fitted again whenever it has grown by this factor, so that all these fits cost about three of the last one.
 BUFFER_GROWTH = 1.5
+# EM over one batch, where a component is started again.
+TRIAL_ITERATIONS = 20
 
 
 class Batch(NamedTuple):
@@ -161,20 +163,21 @@ class Stream:
 class _Step:
     """The one pass of a step of EM: the statistics of a batch, added to what is remembered of those before."""
 
-    def __init__(self, batch: Batch, statistics: Any, keep: float, row_weight: float, estimator: Any) -> None:
+    def __init__(self, batch: Batch, statistics: core.Statistics, keep: float, stream: Stream, estimator: Any) -> None:
         self.statistics = statistics
         self.reseeded: list[int] = []
-        self._batch, self._keep, self._row_weight = batch, keep, row_weight
+        self._batch, self._keep, self._estimator = batch, keep, estimator
+        self._row_weight = stream.weight / stream.rows
         self._n_threads = threads(estimator.n_threads)
-        start = estimator.weights_init, estimator.means_init, estimator.precisions_init
-        self._given_start = any(part is not None for part in start)
 
-    def accumulate(self, mixture: core.Mixture) -> Any:
+    def accumulate(self, mixture: core.Mixture) -> core.Statistics:
         """Return the statistics that the M-step takes."""
         of_batch = mixture.accumulate(self._batch.data(), self._n_threads)
         self.statistics.scale(self._keep)
         self.statistics.merge(of_batch)
-        self.statistics = self._revive(mixture)
+        starved = np.flatnonzero(self.statistics.counts < self._row_weight)
+        if len(starved):
+            self.statistics = self._revive(starved, mixture, of_batch.counts)
         return self.statistics
 
     def score(self, _: core.Mixture) -> float:
@@ -185,40 +188,82 @@ class _Step:
         """Return no rows: there are no components left that starve."""
         return np.empty((0, self._batch.X.shape[1]))
 
-    def _revive(self, mixture: core.Mixture) -> Any:
+    def _revive(self, starved: NDArray[np.intp], mixture: core.Mixture, before: NDArray[np.float64]) -> core.Statistics:
         """Start components of less than a row's weight again, at the batch's rows of lowest density.
 
-        They take the place of one in K components for this batch alone, with the mean of the others' covariances: the
-        next batches decide what becomes of them, and the model hardly changes for now. Where the caller gave the start,
-        or the batch has no row for them, they stay where they were.
+        There they have the mean of all covariances. Where the batch has rows enough, EM over it alone tells what they
+        make of that place, and whose rows they take. Where the caller gave the start, or the batch has no row for
+        them, they stay where they were, with as good as no count.
         """
-        s = self.statistics
+        s, X, estimator = self.statistics, self._batch.X, self._estimator
+        k, d = s.means.shape
         counts, means, matrices = s.counts.copy(), s.means.copy(), s.covariances.copy()
-        k = len(counts)
-        starved = np.flatnonzero(counts < self._row_weight)
-        if not len(starved):
-            return s
-        # An M-step needs a count; it is as good as none.
-        counts[starved] = np.maximum(counts[starved], 4 * np.finfo(np.float64).eps * s.total_weight)
-        X = self._batch.X
         own_matrices = len(matrices) == k  # else they share one, which is not theirs alone to change
-        if self._given_start or len(starved) == k or len(X) < len(starved):
+        start = estimator.weights_init, estimator.means_init, estimator.precisions_init
+        if any(part is not None for part in start) or len(starved) == k or len(X) < len(starved):
             _, old_means, old_matrices, _ = mixture.arrays()
-            means[starved] = np.asarray(old_means).reshape(k, -1)[starved]
+            counts[starved] = np.maximum(counts[starved], 4 * np.finfo(np.float64).eps * s.total_weight)
+            means[starved] = np.reshape(old_means, (k, d))[starved]
             if own_matrices:
-                matrices[starved] = np.asarray(old_matrices).reshape(k, -1)[starved]
+                matrices[starved] = np.reshape(old_matrices, (k, -1))[starved]
             return type(s)(counts, means, matrices, s.log_likelihood, s.total_weight)
+        self.reseeded = starved.tolist()
         density = mixture.log_densities(self._batch.data(), False, self._n_threads)
         means[starved] = X[np.argsort(density, kind="stable")[: len(starved)]]
         if own_matrices:
             matrices[starved] = s.counts @ s.covariances / s.counts.sum()
-        share = max(self._batch.weight / k, (X.shape[1] + 1) * self._row_weight)
-        share = min(share, s.total_weight / (2 * k))
-        others = np.setdiff1d(np.arange(k), starved)
-        counts[others] *= 1 - len(starved) * share / s.total_weight
-        counts[starved] = share
-        self.reseeded = starved.tolist()
+        counts *= 1 - len(starved) / k
+        counts[starved] = s.total_weight / k
+        seeded = type(s)(counts, means, matrices, s.log_likelihood, s.total_weight)
+        tried = self._try(seeded) if len(X) >= BUFFER_ROWS_PER_DIMENSION * k else None
+        if tried is not None:
+            weights, tried_means, tried_matrices = tried
+            given = np.divide(weights * self._batch.weight, before, out=np.ones(k), where=before > 0)
+            counts = s.counts * np.minimum(given, 1)
+            counts[starved] = np.maximum(weights[starved] * s.total_weight, self._row_weight)
+            means[starved] = tried_means[starved]
+            if own_matrices:
+                matrices[starved] = tried_matrices[starved]
+        else:  # they take the place of one in K for this batch alone: the model hardly changes for now
+            counts = s.counts.copy()
+            counts[starved] = min(max(self._batch.weight / k, (d + 1) * self._row_weight), s.total_weight / (2 * k))
+        counts *= s.total_weight / counts.sum()
         return type(s)(counts, means, matrices, s.log_likelihood, s.total_weight)
+
+    def _try(self, seeded: core.Statistics) -> tuple[NDArray[np.float64], ...] | None:
+        """Return weights, means and covariances, nothing added, after EM over the batch; None where it collapses."""
+        estimator = self._estimator
+        kind, (k, d) = core.mixtures[estimator.covariance_type], seeded.means.shape
+        try:
+            fitted = kind.fit(
+                self._batch.data(),
+                k,
+                tol=estimator.tol,
+                reg_covar=estimator.reg_covar,
+                max_iter=TRIAL_ITERATIONS,
+                n_init=1,
+                init_params="kmeans",
+                weights=None,
+                means=None,
+                precisions=None,
+                seed=0,
+                n_threads=self._n_threads,
+                single=False,
+                callback=lambda *_: False,
+                previous=kind(*seeded.maximize(estimator.reg_covar, self._n_threads)),
+                previous_bound=-math.inf,
+            )
+        except ValueError:
+            return None
+        matrices = without_regularisation(fitted["covariances"], estimator, d).reshape(seeded.covariances.shape)
+        return fitted["weights"], fitted["means"].reshape(k, d), matrices
+
+
+def without_regularisation(covariances: NDArray[np.float64], estimator: Any, d: int) -> NDArray[np.float64]:
+    """Return covariances of a model without the `reg_covar` that the M-step adds again."""
+    if estimator.covariance_type in ("full", "tied"):
+        return covariances.reshape(-1, d, d) - estimator.reg_covar * np.eye(d)
+    return covariances - estimator.reg_covar
 
 
 class Advance(NamedTuple):
@@ -296,11 +341,7 @@ def begin_with_model(estimator: Any, batch: Batch) -> Stream:
     unit = row_weight * max(len(batch.X), step_rows(estimator, d))
     weight = estimator._total_weight or unit
     weights, means, covariances, _ = (np.array(a) for a in full_model(estimator).arrays())
-    # The M-step adds reg_covar again.
-    if estimator.covariance_type in ("full", "tied"):
-        covariances = covariances.reshape(-1, d, d) - estimator.reg_covar * np.eye(d)
-    else:
-        covariances = covariances - estimator.reg_covar
+    covariances = without_regularisation(covariances, estimator, d)
     bound = estimator.lower_bound_ if np.isfinite(estimator.lower_bound_) else 0.0
     statistics = weights * weight, means.reshape(k, d), covariances, bound * weight, weight
     return Stream(weight, weight / row_weight, max(1, round(weight / unit)), unit, statistics, None)
@@ -328,7 +369,7 @@ def advance(stream: Stream, batch: Batch, estimator: Any, *, single: bool) -> Ad
     if estimator.step_power is not None and stream.buffer is None:
         gamma = step_size(stream, batch.weight, estimator.step_offset, estimator.step_power)
         keep = max((1 - gamma) / gamma * batch.weight / statistics.total_weight, np.finfo(np.float64).tiny)
-    step = _Step(batch, statistics, keep, stream.weight / stream.rows, estimator)
+    step = _Step(batch, statistics, keep, stream, estimator)
     result = core.mixtures[kind].fit_passes(
         step,
         full_model(estimator),

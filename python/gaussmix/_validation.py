@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
 from typing import Any, NamedTuple
 
@@ -14,6 +15,10 @@ from gaussmix._dispatch import core, covariance_shape
 from gaussmix._progress import warn
 
 FLOATS = (np.float64, np.float32)
+# scikit-learn >= 1.9 refuses weights that are all zero, unless it is told to leave that to us.
+_ALLOW_ZERO = {"allow_all_zero_weights": True}
+if not _ALLOW_ZERO.keys() <= inspect.signature(_check_sample_weight).parameters.keys():
+    _ALLOW_ZERO = {}
 
 
 class Rows(NamedTuple):
@@ -96,7 +101,7 @@ def check_weights_of_rows(sample_weight: Any, rows: Rows, n_components: int = 1)
         weights = np.full(rows.shape[0], sample_weight, dtype=np.float64)
         assert_all_finite(weights, input_name="sample_weight")
     else:
-        weights = _check_sample_weight(sample_weight, np.empty((rows.shape[0], 0)), dtype=np.float64)
+        weights = _check_sample_weight(sample_weight, np.empty((rows.shape[0], 0)), dtype=np.float64, **_ALLOW_ZERO)
     if (weights < 0).any():
         raise ValueError("Negative values in data passed to `sample_weight`; weights must be zero or positive.")
     positive = int(np.count_nonzero(weights))

@@ -119,8 +119,11 @@ class Statistics:
         check_is_fitted(model)
         rows = check_rows(model, X, reset=False)
         weights = check_weights_of_rows(sample_weight, rows, n_components=0)
-        found = full_model(model).accumulate(rows.data(weights), threads(model.n_threads))
-        return cls._of(found, model.covariance_type)
+        kind = model.covariance_type
+        if not rows.total(weights) > 0:
+            nothing = (np.zeros_like(np.asarray(a), dtype=np.float64) for a in _parameters(model))
+            return cls(kind, *nothing, 0.0, 0.0)
+        return cls._of(full_model(model).accumulate(rows.data(weights), threads(model.n_threads)), kind)
 
     def __add__(self, other: object) -> Self:
         """Return the statistics of the rows of both, under the same model.
@@ -193,6 +196,11 @@ class Statistics:
     def _what(self) -> str:
         k, d = self.means.shape
         return f"{k} {self.covariance_type!r} components in {d} dimensions"
+
+
+def _parameters(model: GaussianMixture) -> tuple[Any, Any, Any]:
+    """Return arrays of the shapes of counts, means and covariances."""
+    return model.weights_, model.means_, model.precisions_cholesky_
 
 
 @validate_params(

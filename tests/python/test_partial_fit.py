@@ -206,19 +206,19 @@ def test_while_all_rows_are_kept_it_is_their_fit(kind):
 
 
 def test_a_poor_first_batch_does_not_decide_the_fit():
-    X, held_out = draw(20_000, spread=8), draw(5_000, spread=8)
+    X, held_out = draw(200_000, spread=8), draw(5_000, spread=8)
     labels = GaussianMixture(4, random_state=0).fit(X).predict(X)
     one_cluster, rest = X[labels == 0][:2_000], X[2_000:]
+    best = GaussianMixture(4, random_state=0).fit(rest).score(held_out)
     for first in (one_cluster, np.tile(X[:4], (500, 1)), np.full((1_000, 3), 7.0)):
         model = stream([first, *batches(rest, 1_000)])
-        # What is asked is the mixture of the rest, whose weights the first batch has little to do with any more.
-        assert model.score(held_out) > GaussianMixture(4, random_state=0).fit(rest).score(held_out) - 0.05
+        assert model.score(held_out) > best - 0.01
 
 
 @pytest.mark.parametrize("size", [1, 1_000, 50_000])
 def test_the_buffer_is_bounded(size, monkeypatch):
     monkeypatch.setattr(gaussmix._stream, "BUFFER_BYTES", 2**18)
-    X = draw(400 if size == 1 else 8 * size)
+    X = draw(400 if size == 1 else 12 * size)
     if size == 1:
         monkeypatch.setattr(gaussmix._stream, "BUFFER_ROWS", 300)
     model = GaussianMixture(4, random_state=0)
@@ -243,16 +243,15 @@ def test_the_callers_rows_are_not_kept():
 
 
 def test_a_drift_is_followed_by_forgetting_and_only_by_it():
-    X, later = draw(30_000), draw(40_000) + 2.0
-    held_out = draw(5_000) + 2.0
+    # Still, then 3 standard deviations in 50 batches, then still again.
+    drift = 3 * np.clip((np.arange(120_000) - 20_000) / 50_000, 0, 1)
+    X, held_out = draw(120_000, spread=8) + drift[:, None], draw(5_000, spread=8) + 3.0
     forgets, keeps = (stream(batches(X, 1_000), step_power=power) for power in (0.7, None))
-    for model in (forgets, keeps):
-        stream(batches(later, 1_000), model)
-    best = GaussianMixture(4, random_state=0).fit(later).score(held_out)
+    best = GaussianMixture(4, random_state=0).fit(X[70_000:]).score(held_out)
     assert forgets.score(held_out) > best - 0.03
     assert keeps.score(held_out) < best - 0.1
     # All rows count alike: the mean is that of all.
-    np.testing.assert_allclose(keeps.weights_ @ keeps.means_, np.concatenate([X, later]).mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(keeps.weights_ @ keeps.means_, X.mean(axis=0), rtol=1e-9)
 
 
 def test_a_component_without_rows_is_started_again_where_the_density_is_low(covariance_type):
@@ -271,7 +270,7 @@ def test_a_component_without_rows_is_started_again_where_the_density_is_low(cova
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        stream([rows(1_000) for _ in range(60)], model.set_params(step_power=0.5, step_offset=0))
+        stream([rows(1_000) for _ in range(300)], model.set_params(step_power=0.5, step_offset=0))
     assert [event.cause for event in model.events_ if event.cause == "reseeded"] == ["reseeded"]
     assert sum("lost all rows" in str(w.message) for w in caught) == 1
     far = int(np.argmax(model.means_[:, 0]))
