@@ -33,6 +33,8 @@ BUFFER_BYTES = 64 * 2**20
 BUFFER_GROWTH = 1.5
 # EM over one batch, where a component is started again.
 TRIAL_ITERATIONS = 20
+# A component that it leaves with less than this share of its rows had to cover others: the batch knows it better.
+TRIAL_SHARE = 0.8
 
 
 class Batch(NamedTuple):
@@ -221,9 +223,10 @@ class _Step:
             given = np.divide(weights * self._batch.weight, before, out=np.ones(k), where=before > 0)
             counts = s.counts * np.minimum(given, 1)
             counts[starved] = np.maximum(weights[starved] * s.total_weight, self._row_weight)
-            means[starved] = tried_means[starved]
-            if own_matrices:
-                matrices[starved] = tried_matrices[starved]
+            changed = np.union1d(starved, np.flatnonzero(given < TRIAL_SHARE))
+            means[changed] = tried_means[changed]
+            shown = changed if own_matrices else [0]
+            matrices[shown] = tried_matrices[shown]
         else:  # they take the place of one in K for this batch alone: the model hardly changes for now
             counts = s.counts.copy()
             counts[starved] = min(max(self._batch.weight / k, (d + 1) * self._row_weight), s.total_weight / (2 * k))
@@ -261,9 +264,8 @@ class _Step:
 
 def without_regularisation(covariances: NDArray[np.float64], estimator: Any, d: int) -> NDArray[np.float64]:
     """Return covariances of a model without the `reg_covar` that the M-step adds again."""
-    if estimator.covariance_type in ("full", "tied"):
-        return covariances.reshape(-1, d, d) - estimator.reg_covar * np.eye(d)
-    return covariances - estimator.reg_covar
+    added = np.eye(d) if estimator.covariance_type in ("full", "tied") else np.ones(())
+    return np.asarray(covariances.reshape(-1, *added.shape) - estimator.reg_covar * added)
 
 
 class Advance(NamedTuple):
@@ -362,6 +364,7 @@ def advance(stream: Stream, batch: Batch, estimator: Any, *, single: bool) -> Ad
         If a covariance is singular and `reg_covar` is 0, or the numbers overflow.
     """
     kind = estimator.covariance_type
+    assert stream.statistics is not None
     statistics = core.statistics[kind](*stream.statistics)
     if stream.buffer is None:
         stream = stream.count(batch)

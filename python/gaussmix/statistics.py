@@ -121,8 +121,9 @@ class Statistics:
         weights = check_weights_of_rows(sample_weight, rows, n_components=0)
         kind = model.covariance_type
         if not rows.total(weights) > 0:
-            nothing = (np.zeros_like(np.asarray(a), dtype=np.float64) for a in _parameters(model))
-            return cls(kind, *nothing, 0.0, 0.0)
+            shapes = (np.shape(model.weights_), np.shape(model.means_), np.shape(model.precisions_cholesky_))
+            counts, means, matrices = (np.zeros(shape) for shape in shapes)
+            return cls(kind, counts, means, matrices, 0.0, 0.0)
         return cls._of(full_model(model).accumulate(rows.data(weights), threads(model.n_threads)), kind)
 
     def __add__(self, other: object) -> Self:
@@ -198,11 +199,6 @@ class Statistics:
         return f"{k} {self.covariance_type!r} components in {d} dimensions"
 
 
-def _parameters(model: GaussianMixture) -> tuple[Any, Any, Any]:
-    """Return arrays of the shapes of counts, means and covariances."""
-    return model.weights_, model.means_, model.precisions_cholesky_
-
-
 @validate_params(
     {"statistics": [Statistics], "reg_covar": [Interval(Real, 0.0, None, closed="left")]},
     prefer_skip_nested_validation=True,
@@ -238,8 +234,8 @@ def maximize(statistics: Statistics, reg_covar: float = 1e-6, **params: Any) -> 
     kind = statistics.covariance_type
     model = GaussianMixture(len(statistics.counts), covariance_type=kind, reg_covar=reg_covar, **params)
     model._validate_params()
-    arrays = statistics._compiled().maximize(reg_covar, threads(model.n_threads))
-    model._set_unseen(*(np.asarray(a) for a in arrays), np.dtype(np.float64))
+    weights, means, covariances, factors = statistics._compiled().maximize(reg_covar, threads(model.n_threads))
+    model._set_unseen(weights, means, covariances, factors, np.dtype(np.float64))
     model.lower_bounds_ = [statistics.log_likelihood / statistics.total_weight]
     model.n_iter_ = 1
     model._total_weight = statistics.total_weight
