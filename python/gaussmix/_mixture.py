@@ -859,7 +859,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.lower_bounds_ = result["lower_bounds"]
         self.n_iter_ = len(self.lower_bounds_)
         self.restarts_ = [FitRestart(self.lower_bounds_, False, True)]
-        known = [event._replace(restart=0) for event in self.events_ if event.kept]
+        known = [event._replace(restart=0) for event in getattr(self, "events_", []) if event.kept]
         causes = [*(("reseeded", c) for c in reseeded), *(event[:2] for event in result["events"])]
         new = [
             FitEvent(cause, component, 0, stream.batches, True)

@@ -116,6 +116,8 @@ class Stream:
         Arguments of the compiled statistics, which sum up what is remembered.
     buffer : tuple of Batch or None
         The first batches; None as soon as they are no longer kept.
+    nbytes : int
+        Memory that these take.
     fitted_rows : float
         Rows of the buffer when it was last fitted.
     """
@@ -126,6 +128,7 @@ class Stream:
     unit: float = 0.0
     statistics: tuple[Any, ...] | None = None
     buffer: tuple[Batch, ...] | None = ()
+    nbytes: int = 0
     fitted_rows: float = 0.0
 
     def count(self, batch: Batch) -> Stream:
@@ -285,8 +288,7 @@ def step_rows(estimator: Any, n_features: int) -> float:
 def is_full(stream: Stream, estimator: Any, n_features: int) -> bool:
     """Return whether the buffer has enough rows of enough batches, or takes all the memory that it may."""
     enough = BUFFER_STEPS * step_rows(estimator, n_features)
-    held = sum(batch.nbytes for batch in stream.buffer or ())
-    return held >= BUFFER_BYTES or (stream.rows >= enough and stream.batches >= BUFFER_STEPS)
+    return stream.nbytes >= BUFFER_BYTES or (stream.rows >= enough and stream.batches >= BUFFER_STEPS)
 
 
 def join_buffer(stream: Stream, batch: Batch, estimator: Any) -> tuple[Stream, Any]:
@@ -305,16 +307,16 @@ def join_buffer(stream: Stream, batch: Batch, estimator: Any) -> tuple[Stream, A
         As `GaussianMixture.fit`. Rows that lie in a plane are forgiven until the buffer is full.
     """
     d = batch.X.shape[1]
-    assert stream.buffer is not None
-    stream = dataclasses.replace(stream.count(batch), buffer=(*stream.buffer, batch))
+    held = stream.buffer or ()
+    stream = dataclasses.replace(stream.count(batch), nbytes=stream.nbytes + batch.nbytes)
     full = is_full(stream, estimator, d)
-    if not full:
-        stream = dataclasses.replace(stream, buffer=(*(stream.buffer or ())[:-1], batch.copy()))
-        if stream.rows < BUFFER_GROWTH * stream.fitted_rows:
-            return stream, None
-    rows = Batch.join(stream.buffer or ())
+    held = (*held, batch if full else batch.copy())
+    if not full and stream.rows < BUFFER_GROWTH * stream.fitted_rows:
+        return dataclasses.replace(stream, buffer=held), None
+    rows = Batch.join(held)
     if stream.statistics is None and not rows.has_distinct(estimator.n_components):
-        return dataclasses.replace(stream, buffer=(rows.merge_repeated(),)), None
+        merged = rows.merge_repeated()
+        return dataclasses.replace(stream, buffer=(merged,), nbytes=merged.nbytes), None
     fitted = type(estimator)(**(estimator.get_params(deep=False) | {"warm_start": False}))
     n_threads = threads(estimator.n_threads)
     checked = Rows([rows.X], rows.X.shape, rows.X.dtype)
@@ -344,7 +346,8 @@ def begin_with_model(estimator: Any, batch: Batch) -> Stream:
     weight = estimator._total_weight or unit
     weights, means, covariances, _ = (np.array(a) for a in full_model(estimator).arrays())
     covariances = without_regularisation(covariances, estimator, d)
-    bound = estimator.lower_bound_ if np.isfinite(estimator.lower_bound_) else 0.0
+    bound = getattr(estimator, "lower_bound_", -np.inf)
+    bound = bound if np.isfinite(bound) else 0.0
     statistics = weights * weight, means.reshape(k, d), covariances, bound * weight, weight
     return Stream(weight, weight / row_weight, max(1, round(weight / unit)), unit, statistics, None)
 
