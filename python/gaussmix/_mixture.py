@@ -318,7 +318,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Take one batch of a stream: a step of stepwise EM [4]_ [5]_.
+        """Take one batch of a stream: a step of stepwise EM [1]_ [2]_.
 
         The first batches are kept, and fitted together whenever they have grown by half: until there are ten batches
         and enough rows (5,000, or ten for each component and parameter of a mean), or 64 MiB of them. Until then the
@@ -352,8 +352,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
         References
         ----------
-        .. [4] Cappé, Moulines (2009), "On-line expectation-maximization algorithm for latent data models".
-        .. [5] Liang, Klein (2009), "Online EM for unsupervised models".
+        .. [1] Cappé, Moulines (2009), "On-line expectation-maximization algorithm for latent data models".
+        .. [2] Liang, Klein (2009), "Online EM for unsupervised models".
         """
         fitted = self.__sklearn_is_fitted__()
         rows = check_rows(self, X, reset=self._stream is None and not fitted)

@@ -12,6 +12,8 @@ import gaussmix.statistics
 from cases import ARRAYS, TYPES, explicit_start
 from gaussmix import GaussianMixture, Statistics, maximize
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 FIELDS = ("counts", "means", "covariances", "log_likelihood", "total_weight")
 
 
@@ -102,7 +104,6 @@ def test_an_e_step_and_an_m_step_are_an_iteration(model, blobs):
     assert found.n_iter_ == 1
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_em_by_hand_over_blocks_is_the_fit(model, blobs):
     kind = model.covariance_type
     fitted = GaussianMixture(**explicit_start(blobs, 3, kind), max_iter=10, tol=0).fit(blobs)
