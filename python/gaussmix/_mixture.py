@@ -15,9 +15,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from gaussmix._batch import Batch
 from gaussmix._dispatch import FITTED, core, covariance_shape, covariances, full_model, model, threads
 from gaussmix._progress import CallbackSupportMixin, Reporter, warn, with_callbacks
-from gaussmix._stream import Advance, Batch, Stream, advance, begin_with_model, join_buffer
+from gaussmix._stream import Advance, Stream, advance, begin_with_model, join_buffer
 from gaussmix._validation import (
     Rows,
     check_matrices,

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
+from gaussmix._batch import Batch
 from gaussmix._dispatch import core, full_model, threads
+from gaussmix._step import Step, without_regularisation
 from gaussmix._validation import Rows
 
 # The buffer: until its rows are so many, of so many batches, or take so many bytes.
@@ -31,75 +32,6 @@ BUFFER_STEPS = 10
 BUFFER_BYTES = 64 * 2**20
 # It is fitted again whenever it has grown by this factor, so that all these fits cost about three of the last one.
 BUFFER_GROWTH = 1.5
-# EM over one batch, where a component is started again.
-TRIAL_ITERATIONS = 20
-# A component that it leaves with less than this share of its rows had to cover others: the batch knows it better.
-TRIAL_SHARE = 0.8
-
-
-class Batch(NamedTuple):
-    """Rows of positive weight, in one array.
-
-    Attributes
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        The rows.
-    weights : ndarray of shape (n_samples,) or None
-        Their weights; None is one for each.
-    """
-
-    X: NDArray[Any]
-    weights: NDArray[np.float64] | None
-
-    @classmethod
-    def of(cls, rows: Rows, weights: NDArray[np.float64] | None) -> Self:
-        """Return checked rows without those of weight zero; they are views of the caller's where that is possible."""
-        X = rows.arrays[0] if rows.arrays[0].ndim == 2 else np.column_stack(rows.arrays)
-        if weights is None or weights.all():
-            return cls(X, weights)
-        present = np.flatnonzero(weights)
-        return cls(X[present], weights[present])
-
-    @classmethod
-    def join(cls, batches: tuple[Batch, ...]) -> Self:
-        """Return the rows of all batches, one after the other; of one batch without a copy."""
-        if len(batches) == 1:
-            return cls(*batches[0])
-        X = np.concatenate([batch.X for batch in batches])
-        if all(batch.weights is None for batch in batches):
-            return cls(X, None)
-        weights = [np.ones(len(b.X)) if b.weights is None else b.weights for b in batches]
-        return cls(X, np.concatenate(weights))
-
-    @property
-    def weight(self) -> float:
-        """The sum of the weights."""
-        return float(len(self.X)) if self.weights is None else float(self.weights.sum())
-
-    @property
-    def nbytes(self) -> int:
-        """The memory that a copy takes."""
-        return self.X.nbytes + (0 if self.weights is None else self.weights.nbytes)
-
-    def copy(self) -> Self:
-        """Return a copy, which is not the caller's memory."""
-        return type(self)(self.X.copy(), None if self.weights is None else self.weights.copy())
-
-    def data(self) -> core.Data:
-        """Return the view that the core takes."""
-        return core.Data([self.X], self.weights)
-
-    def merge_repeated(self) -> Self:
-        """Return each distinct row once, with the sum of its weights."""
-        X, label = np.unique(self.X, axis=0, return_inverse=True)
-        return type(self)(X, np.bincount(label.ravel(), self.weights, len(X)).astype(np.float64))
-
-    def has_distinct(self, count: int) -> bool:
-        """Return whether at least `count` rows are distinct; looks at no more of them than it must."""
-        some = count
-        while some < len(self.X) and len(np.unique(self.X[:some], axis=0)) < count:
-            some *= 2
-        return len(self.X) >= count and len(np.unique(self.X[:some], axis=0)) >= count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,112 +95,6 @@ class Stream:
             "The rows that partial_fit has seen have no spread to fit a mixture to with reg_covar = 0; give it more "
             "rows, or increase reg_covar."
         )
-
-
-class _Step:
-    """The one pass of a step of EM: the statistics of a batch, added to what is remembered of those before."""
-
-    def __init__(self, batch: Batch, statistics: core.Statistics, keep: float, stream: Stream, estimator: Any) -> None:
-        self.statistics = statistics
-        self.reseeded: list[int] = []
-        self._batch, self._keep, self._estimator = batch, keep, estimator
-        self._row_weight = stream.weight / stream.rows
-        self._n_threads = threads(estimator.n_threads)
-
-    def accumulate(self, mixture: core.Mixture) -> core.Statistics:
-        """Return the statistics that the M-step takes."""
-        of_batch = mixture.accumulate(self._batch.data(), self._n_threads)
-        self.statistics.scale(self._keep)
-        self.statistics.merge(of_batch)
-        starved = np.flatnonzero(self.statistics.counts < self._row_weight)
-        if len(starved):
-            self.statistics = self._revive(starved, mixture, of_batch.counts)
-        return self.statistics
-
-    def score(self, _: core.Mixture) -> float:
-        """Return the mean log-likelihood of what is remembered, each batch under the model that it met."""
-        return float(self.statistics.log_likelihood / self.statistics.total_weight)
-
-    def worst_rows(self, _: core.Mixture, __: int) -> NDArray[np.float64]:
-        """Return no rows: there are no components left that starve."""
-        return np.empty((0, self._batch.X.shape[1]))
-
-    def _revive(self, starved: NDArray[np.intp], mixture: core.Mixture, before: NDArray[np.float64]) -> core.Statistics:
-        """Start components of less than a row's weight again, at the batch's rows of lowest density.
-
-        There they have the mean of all covariances. Where the batch has rows enough, EM over it alone tells what they
-        make of that place, and whose rows they take. Where the caller gave the start, or the batch has no row for
-        them, they stay where they were, with as good as no count.
-        """
-        s, X, estimator = self.statistics, self._batch.X, self._estimator
-        k, d = s.means.shape
-        counts, means, matrices = s.counts.copy(), s.means.copy(), s.covariances.copy()
-        own_matrices = len(matrices) == k  # else they share one, which is not theirs alone to change
-        start = estimator.weights_init, estimator.means_init, estimator.precisions_init
-        if any(part is not None for part in start) or len(starved) == k or len(X) < len(starved):
-            _, old_means, old_matrices, _ = mixture.arrays()
-            counts[starved] = np.maximum(counts[starved], 4 * np.finfo(np.float64).eps * s.total_weight)
-            means[starved] = np.reshape(old_means, (k, d))[starved]
-            if own_matrices:
-                matrices[starved] = np.reshape(old_matrices, (k, -1))[starved]
-            return type(s)(counts, means, matrices, s.log_likelihood, s.total_weight)
-        self.reseeded = starved.tolist()
-        density = mixture.log_densities(self._batch.data(), False, self._n_threads)
-        means[starved] = X[np.argsort(density, kind="stable")[: len(starved)]]
-        if own_matrices:
-            matrices[starved] = s.counts @ s.covariances / s.counts.sum()
-        counts *= 1 - len(starved) / k
-        counts[starved] = s.total_weight / k
-        seeded = type(s)(counts, means, matrices, s.log_likelihood, s.total_weight)
-        tried = self._try(seeded) if len(X) >= BUFFER_ROWS_PER_DIMENSION * k else None
-        if tried is not None:
-            weights, tried_means, tried_matrices = tried
-            given = np.divide(weights * self._batch.weight, before, out=np.ones(k), where=before > 0)
-            counts = s.counts * np.minimum(given, 1)
-            counts[starved] = np.maximum(weights[starved] * s.total_weight, self._row_weight)
-            changed = np.union1d(starved, np.flatnonzero(given < TRIAL_SHARE))
-            means[changed] = tried_means[changed]
-            shown = changed if own_matrices else [0]
-            matrices[shown] = tried_matrices[shown]
-        else:  # they take the place of one in K for this batch alone: the model hardly changes for now
-            counts = s.counts.copy()
-            counts[starved] = min(max(self._batch.weight / k, (d + 1) * self._row_weight), s.total_weight / (2 * k))
-        counts *= s.total_weight / counts.sum()
-        return type(s)(counts, means, matrices, s.log_likelihood, s.total_weight)
-
-    def _try(self, seeded: core.Statistics) -> tuple[NDArray[np.float64], ...] | None:
-        """Return weights, means and covariances, nothing added, after EM over the batch; None where it collapses."""
-        estimator = self._estimator
-        kind, (k, d) = core.mixtures[estimator.covariance_type], seeded.means.shape
-        try:
-            fitted = kind.fit(
-                self._batch.data(),
-                k,
-                tol=estimator.tol,
-                reg_covar=estimator.reg_covar,
-                max_iter=TRIAL_ITERATIONS,
-                n_init=1,
-                init_params="kmeans",
-                weights=None,
-                means=None,
-                precisions=None,
-                seed=0,
-                n_threads=self._n_threads,
-                single=False,
-                callback=lambda *_: False,
-                previous=kind(*seeded.maximize(estimator.reg_covar, self._n_threads)),
-                previous_bound=-math.inf,
-            )
-        except ValueError:
-            return None
-        matrices = without_regularisation(fitted["covariances"], estimator, d).reshape(seeded.covariances.shape)
-        return fitted["weights"], fitted["means"].reshape(k, d), matrices
-
-
-def without_regularisation(covariances: NDArray[np.float64], estimator: Any, d: int) -> NDArray[np.float64]:
-    """Return covariances of a model without the `reg_covar` that the M-step adds again."""
-    added = np.eye(d) if estimator.covariance_type in ("full", "tied") else np.ones(())
-    return np.asarray(covariances.reshape(-1, *added.shape) - estimator.reg_covar * added)
 
 
 class Advance(NamedTuple):
@@ -372,10 +198,11 @@ def advance(stream: Stream, batch: Batch, estimator: Any, *, single: bool) -> Ad
     if stream.buffer is None:
         stream = stream.count(batch)
     keep = 1.0
-    if estimator.step_power is not None and stream.buffer is None:
+    forgets = estimator.step_power is not None and stream.buffer is None
+    if forgets:
         gamma = step_size(stream, batch.weight, estimator.step_offset, estimator.step_power)
         keep = max((1 - gamma) / gamma * batch.weight / statistics.total_weight, np.finfo(np.float64).tiny)
-    step = _Step(batch, statistics, keep, stream, estimator)
+    step = Step(batch, statistics, keep, stream.weight / stream.rows, forgets, estimator)
     result = core.mixtures[kind].fit_passes(
         step,
         full_model(estimator),
