@@ -116,10 +116,6 @@ class Parameters(NamedTuple):
         """Return the compiled mixture."""
         return core.mixtures[self.covariance_type](*self[1:])
 
-    def single(self) -> Parameters:
-        """Return them rounded to float32, as an estimator that was fitted to float32 keeps them."""
-        return Parameters(self[0], *(array.astype(np.float32).astype(np.float64) for array in self[1:]))
-
 
 class Moments(NamedTuple):
     """Statistics as they travel: what the compiled class takes."""
@@ -333,11 +329,17 @@ class Passes:
         Type of the mixtures.
     n_threads : int or None
         Threads for each block, at most; None is asked where the block is.
+
+    Attributes
+    ----------
+    failure : BaseException or None
+        What a pass has raised.
     """
 
     def __init__(self, source: Source, found: Survey, covariance_type: str, n_threads: int | None) -> None:
         self.found = found
         self.n_threads = n_threads
+        self.failure: BaseException | None = None
         self._source, self._type = source, covariance_type
 
     def run(self, function: Callable[[int, Rows, Weights | None], T], merge: Callable[[T, T], T]) -> T | None:
@@ -348,6 +350,13 @@ class Passes:
         ValueError
             If a block is not valid, or not as long as it was in the first pass.
         """
+        try:
+            return self._run(function, merge)
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def _run(self, function: Callable[[int, Rows, Weights | None], T], merge: Callable[[T, T], T]) -> T | None:
         part = self._source.reduce(partial(_on_block, function, self.found.n_features), partial(_merge_parts, merge))
         if part.rows != self.found.rows:
             pairs = enumerate(zip(part.rows, self.found.rows, strict=False))
@@ -367,10 +376,8 @@ class Passes:
         return core.statistics[self._type](*moments)
 
     def score(self, mixture: core.Mixture) -> float:
-        """Return the mean log-likelihood of the mixture, rounded as the estimator will keep it."""
+        """Return the mean log-likelihood of the mixture."""
         parameters = Parameters.of(self._type, mixture)
-        if self.found.single:
-            parameters = parameters.single()
         sums = self.run(partial(_score, parameters, self.n_threads), _add)
         assert sums is not None
         return float(sums[0] / sums[1])
