@@ -470,7 +470,9 @@ def _partition(
     if covariance_type != "tied":
         matrices = np.zeros((len(centres), found.covariances.shape[1]))
         matrices[present] = found.covariances
-    return Moments(counts, means, matrices, found.log_likelihood, found.total_weight)
+    total = float(len(X)) if sample_weight is None else math.fsum(sample_weight)
+    # The core scales the weights of its rows by a power of 2; those of other blocks by another one.
+    return Moments(counts * (total / counts.sum()), means, matrices, 0.0, total)
 
 
 def _share(moments: Moments, centres: NDArray[np.float64], covariance_type: str) -> Moments:
