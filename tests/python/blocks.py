@@ -1,5 +1,7 @@
 """Rows in blocks, for the tests of what does not fit into memory."""
 
+from itertools import pairwise
+
 from gaussmix._passes import tree_reduce
 
 
@@ -18,6 +20,4 @@ class Blocks:
 def cut(X, weights, places):
     """Return pairs of rows and weights, cut at the given places."""
     ends = [0, *places, len(X)]
-    return [
-        (X[a:b], None if weights is None else weights[a:b]) for a, b in zip(ends[:-1], ends[1:], strict=True)
-    ]
+    return [(X[a:b], None if weights is None else weights[a:b]) for a, b in pairwise(ends)]

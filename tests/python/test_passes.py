@@ -157,7 +157,7 @@ def test_nearest_is_the_nearest(rng, scale):
 def test_k_means_parallel_stands_for_the_rows(rng):
     # 20 clusters far apart, the smallest of 10 rows in 20,000: each must have a candidate, and their weights add up.
     sizes = np.linspace(10, 1990, 20).astype(int)
-    X = np.concatenate([rng.normal(size=(n, 2)) + [100 * c, 0] for c, n in enumerate(sizes)])
+    X = np.concatenate([rng.normal([100 * c, 0], size=(n, 2)) for c, n in enumerate(sizes)])
     rng.shuffle(X)
     passes = passes_over(X, None, cuts=[5000, 12000])
     for seed in range(5):
