@@ -409,7 +409,7 @@ def test_a_fit_that_goes_on_ends_with_the_same_bits(tmp_path, seeding):
         except ValueError as error:
             assert "the disk is gone" in str(error)
             broken += 1
-    assert broken >= 3
+    assert broken >= 2
     assert_same_bits(model, whole)
     assert model.restarts_ == whole.restarts_
     assert model.events_ == whole.events_
@@ -541,7 +541,7 @@ if how == "fit":
 elif how == "copy":
     model.fit(np.load(path))
 else:
-    model = chunked.fit(path, block_rows=4096, **model.get_params())
+    model = chunked.fit(path, block_rows=4096, sample_size=2000, **model.get_params())
 print(model.lower_bound_)
 """
 
