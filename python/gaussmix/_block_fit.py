@@ -199,6 +199,7 @@ class _BlockFit:
         restart.converged = result["converged"]
         restart.state = result["state"]
         self.stopped |= result["stopped"]
+        self._steps.latest = None  # it is behind
         if result["raised"] is not None:
             raise result["raised"]
 

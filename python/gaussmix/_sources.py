@@ -234,7 +234,7 @@ def _parquet(paths: list[str], sample_weight: Any, block_rows: int | None) -> Bl
 
 def _dask(collection: Any, sample_weight: Any) -> BlockSource:
     """Return the partitions of a dask collection, computed one after the other in this process."""
-    dask = _require("dask")
+    dask = _require("dask", extra="dask")
     names = getattr(collection, "columns", None)
     if hasattr(collection, "rechunk"):
         collection = collection.rechunk({1: -1})

@@ -11,13 +11,15 @@ import time
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix
 from blocks import cut
 from cases import ARRAYS, TYPES, assert_finite, assert_same_bits, assert_same_model, explicit_start
 from gaussmix import GaussianMixture, chunked
+from gaussmix._block_fit import Plan, fit_blocks
 from gaussmix._progress import Meter
-from gaussmix._sources import read_ahead
+from gaussmix._sources import BlockSource, read_ahead
 
 CUTS = [0, 17, 17, 100]
 DATA = np.random.default_rng(1).normal(size=(200, 3)) * [1, 2, 3] + np.repeat([[0.0], [8]], 100, axis=0)
@@ -339,6 +341,25 @@ def test_blocks_are_not_read_by_the_calling_thread():
 
     chunked.fit(blocks, 1)
     assert threading.current_thread() not in threads
+
+
+def test_ctrl_c_leaves_the_model_so_far():
+    passes = 0
+
+    def blocks():
+        nonlocal passes
+        passes += 1
+        yield DATA[:100], WEIGHTS[:100]
+        if passes == 5:  # the fourth iteration: the first pass looks at the rows
+            raise KeyboardInterrupt
+        yield DATA[100:], WEIGHTS[100:]
+
+    model = GaussianMixture(**START, tol=0)
+    with pytest.raises(KeyboardInterrupt):
+        fit_blocks(model, BlockSource(blocks), Plan())
+    with pytest.warns(ConvergenceWarning):
+        expected = fit_in_memory(tol=0, max_iter=3)
+    assert_same_model(model, expected)
 
 
 # What one sees.
