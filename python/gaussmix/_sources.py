@@ -51,6 +51,8 @@ def read_ahead(blocks: Iterable[T]) -> Generator[T, None, None]:
         while True:
             try:
                 block = following.result()
+            except MemoryError:
+                raise
             except Exception as error:
                 raise ValueError(f"Block {index} cannot be read: {type(error).__name__}: {error}") from error
             if block is end:
