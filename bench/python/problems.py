@@ -116,5 +116,19 @@ def _patches() -> Array:
     return np.ascontiguousarray(windows[rows, columns].reshape(-1, 64))
 
 
+def _small_patches() -> Array:
+    """Return all 3 x 3 patches of each colour of two photographs, of levels spread over their width."""
+    images = load_sample_images().images
+    levels = [image + np.random.default_rng(i).random(image.shape) for i, image in enumerate(images)]
+    windows = [np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(0, 1)) for image in levels]
+    return np.concatenate([window.reshape(-1, 9) for window in windows])
+
+
 PATCHES = 50_000
-REAL = {"digits": _digits, "breast cancer": _breast_cancer, "pixels": _pixels, "patches": _patches}
+REAL = {
+    "digits": _digits,
+    "breast cancer": _breast_cancer,
+    "pixels": _pixels,
+    "patches": _patches,
+    "small patches": _small_patches,
+}

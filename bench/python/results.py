@@ -9,6 +9,7 @@ from bench.python.calls import CallTiming
 from bench.python.iterations import Comparison
 from bench.python.memory import Memory
 from bench.python.scaling import Growth, Precision, Threads
+from bench.python.streams import StreamComparison
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Results:
     threads: list[Threads] = field(default_factory=list)
     growth: list[Growth] = field(default_factory=list)
     precision: list[Precision] = field(default_factory=list)
+    streams: list[StreamComparison] = field(default_factory=list)
 
     @property
     def dgemm(self) -> list[float]:

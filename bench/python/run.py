@@ -22,8 +22,9 @@ from bench.python.plots import save_plots
 from bench.python.results import Results
 from bench.python.scaling import COVARIANCE_TYPES, compare_precision, grow, scale_threads
 from bench.python.sizes import FULL, SHORT, TINY, Sizes
+from bench.python.streams import compare_stream
 
-PARTS = ("iterations", "calls", "memory", "threads", "growth", "precision")
+PARTS = ("iterations", "calls", "memory", "threads", "growth", "precision", "streams")
 
 
 def measure(results: Results, sizes: Sizes, parts: list[str], repeats: int) -> Iterator[str]:
@@ -47,6 +48,9 @@ def measure(results: Results, sizes: Sizes, parts: list[str], repeats: int) -> I
     for problem in sizes.precision if "precision" in parts else []:
         results.precision.append(compare_precision(problem, repeats, sizes.target))
         yield f"precision, {problem.name}"
+    for stream in sizes.streams if "streams" in parts else []:
+        results.streams.append(compare_stream(stream))
+        yield f"streams, {stream.name}"
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bench.python.problems import Problem
+from bench.python.streams import StreamProblem
 
 TYPES = ("full", "tied", "diag", "spherical")
 
@@ -26,6 +27,8 @@ class Sizes(NamedTuple):
         Share of the rows of the calls; 0 leaves them out.
     gemm : int
         Rows of the matrices that NumPy multiplies.
+    streams : list of StreamProblem
+        Rows in batches.
     target : float
         Seconds that the timed iterations of a fit take about; few enough drown in what a fit costs once.
     """
@@ -38,6 +41,7 @@ class Sizes(NamedTuple):
     growth: dict[str, tuple[int, ...]]
     calls: float
     gemm: int
+    streams: list[StreamProblem]
     target: float
 
 
@@ -92,6 +96,14 @@ FULL = Sizes(
     },
     calls=1.0,
     gemm=2048,
+    streams=[
+        StreamProblem(1_000_000, 2, 5, data=2.0),
+        StreamProblem(1_000_000, 8, 8, data=1.0),
+        StreamProblem(1_000_000, 10, 16, data=0.5),
+        StreamProblem(1_000_000, 16, 16, "diag", data=1.0),
+        StreamProblem(1_000_000, 4, 3, "tied", data=1.0),
+        StreamProblem(1_000_000, 9, 16, data="small patches"),
+    ],
     target=0.3,
 )
 
@@ -109,6 +121,7 @@ SHORT = Sizes(
     growth={"n": (2_500, 5_000, 10_000), "d": (8, 16, 32), "k": (8, 16, 32)},
     calls=0.1,
     gemm=1024,
+    streams=[StreamProblem(100_000, 8, 8, data=1.0)],
     target=0.1,
 )
 
@@ -121,5 +134,6 @@ TINY = Sizes(
     growth={"n": (300, 600), "d": (2, 4), "k": (2, 4)},
     calls=0.005,
     gemm=64,
+    streams=[StreamProblem(2_000, 2, 2, data=2.0)],
     target=0.002,
 )

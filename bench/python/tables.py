@@ -134,6 +134,18 @@ def markdown(results: Results) -> str:
         rows = [[p.problem, number(p.milliseconds), f"{p.ratio:.2f}", f"{p.difference:.0e}"] for p in results.precision]
         head = ["n x d, K, type", "float64 ms", "float32's time by it", "difference of likelihoods"]
         parts += ["Rows of float32:", table(head, rows)]
+    if results.streams:
+        rows = [[s.problem, f"{s.fit:.4f}", f"{s.difference:+.4f}", f"{s.streams['None'] - s.fit:+.4f}",
+                 number(s.fit_seconds), number(s.stream_seconds["default"])] for s in results.streams]  # fmt: skip
+        head = [
+            "n x d, K, type",
+            "fit, nats a row",
+            "partial_fit less it",
+            "all rows alike",
+            "fit s",
+            "partial_fit s",
+        ]
+        parts += ["One pass in shuffled batches of 1,000, held-out likelihood:", table(head, rows)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -280,6 +280,8 @@ class _BlockFit:
         assert restart.parameters is not None
         dtype = np.dtype(np.float32 if restart.ended and self._passes.found.single else np.float64)
         estimator._set_parameters(*restart.parameters[1:], dtype)
+        estimator._stream = None
+        estimator._total_weight = self._passes.found.total_weight
         estimator.converged_ = restart.converged
         estimator.lower_bound_ = restart.lower_bound
         estimator.lower_bounds_ = list(restart.bounds)

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._dispatch import FITTED, core, covariance_shape, covariances, full_model, model, threads
 from gaussmix._progress import CallbackSupportMixin, Reporter, warn, with_callbacks
+from gaussmix._stream import Advance, Batch, Stream, advance, begin_with_model, join_buffer
 from gaussmix._validation import (
     Rows,
     check_matrices,
@@ -129,6 +130,11 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     n_threads : int or None, default=None
         Threads at most. None: what OpenMP uses (OMP_NUM_THREADS, threadpoolctl), -1: all processors. The results are
         the same to the last bit.
+    step_offset : float, default=2.0
+        t0 of the step sizes of `partial_fit`, :math:`(t + t_0)^{-\alpha}`: the greater, the smaller are early steps.
+    step_power : float or None, default=0.7
+        Their :math:`\alpha`, in (0, 1]: the smaller, the sooner `partial_fit` forgets; it settles where alpha is over
+        0.5. None forgets nothing: the statistics of all batches count alike.
 
     Attributes
     ----------
@@ -144,11 +150,12 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     precisions_cholesky_ : ndarray
         Upper triangular U with U U^T the precision; for "diag" and "spherical" the root of the precision.
     converged_ : bool
-        Whether the best restart ended by `tol`.
+        Whether the best restart ended by `tol`; after a step of `partial_fit` False.
     n_iter_ : int
-        Iterations of the best restart.
+        Iterations of the best restart; a step of `partial_fit` is one.
     lower_bound_ : float
-        Mean log-likelihood of the fitted model, equal to `score(X, sample_weight=sample_weight)`.
+        Mean log-likelihood of the fitted model, equal to `score(X, sample_weight=sample_weight)`. After a step of
+        `partial_fit` that of the rows remembered, each under the model that it met.
     lower_bounds_ : list of float
         Mean log-likelihood before each M-step of the best restart, of length `n_iter_`.
     events_ : list of FitEvent
@@ -199,7 +206,13 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "n_threads": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
+        "step_offset": [Interval(Real, 0.0, None, closed="left")],
+        "step_power": [Interval(Real, 0.0, 1.0, closed="right"), None],
     }
+
+    # What partial_fit remembers of its batches, and the weight of the rows of the last fit.
+    _stream: Stream | None = None
+    _total_weight: float = 0.0
 
     def __init__(
         self,
@@ -219,6 +232,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         verbose: int = 0,
         verbose_interval: int = 10,
         n_threads: int | None = None,
+        step_offset: float = 2.0,
+        step_power: float | None = 0.7,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -235,6 +250,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.n_threads = n_threads
+        self.step_offset = step_offset
+        self.step_power = step_power
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -298,6 +315,66 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             As `fit`.
         """
         return self._labels(self._fit(X, sample_weight))
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Take one batch of a stream: a step of stepwise EM [1]_ [2]_.
+
+        The first batches are kept, and fitted together whenever they have grown by half: until there are ten batches
+        and enough rows (5,000, or ten for each component and parameter of a mean), or 64 MiB of them. Until then the
+        order of the components may change from call to call. From there on each batch is one E-step and one M-step, and
+        only statistics are kept. After `fit` the stream goes on from its model; `fit` starts anew.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows: any number of them.
+        y : Ignored
+            Not used.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, by keyword. A batch counts by its weight; one of weight 0 changes nothing.
+
+        Returns
+        -------
+        self : GaussianMixture
+            It predicts as soon as `n_components` distinct rows of positive weight have been seen.
+
+        Raises
+        ------
+        ValueError
+            If X, the weights or a parameter is not valid, or `n_components` or `covariance_type` has changed since the
+            last call; the estimator is as it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a component had to be repaired for the first time.
+
+        References
+        ----------
+        .. [1] Cappé, Moulines (2009), "On-line expectation-maximization algorithm for latent data models".
+        .. [2] Liang, Klein (2009), "Online EM for unsupervised models".
+        """
+        fitted = self.__sklearn_is_fitted__()
+        rows = check_rows(self, X, reset=self._stream is None and not fitted)
+        batch = Batch.of(rows, check_weights_of_rows(sample_weight, rows, n_components=0))
+        if fitted:
+            self._check_goes_on(rows.shape[1], "partial_fit goes on from the last call", "call fit")
+        if not batch.weight > 0:
+            return self
+        stream = self._stream or (begin_with_model(self, batch) if fitted else Stream())
+        if stream.buffer is not None:
+            self._start(rows.shape[1])
+            stream, of_buffer = join_buffer(stream, batch, self)
+            if of_buffer is not None:
+                self._take(of_buffer, stream)
+                return self
+        if stream.statistics is None:
+            self._stream = stream
+        else:
+            dtype = np.result_type(rows.dtype, np.asarray(self.means_))
+            self._step(advance(stream, batch, self, single=dtype == np.float32), dtype)
+        return self
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Return the component of the largest responsibility for each row: the argmax of `predict_proba`.
@@ -412,7 +489,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         ValueError
             If `n_samples` is less than 1 or a covariance is not positive-definite.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         if not isinstance(n_samples, Integral):
             raise TypeError(f"n_samples must be an integer, but got {n_samples!r}.")
         if n_samples < 1:
@@ -556,14 +633,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             w, m, c, u = core.mixtures[covariance_type].from_covariances(*parts)
         except ValueError as error:
             raise ValueError(f"'{covariance_type} covariance' should be positive-definite") from error
-        estimator.n_features_in_ = d
-        estimator._set_parameters(w, m, c, u, dtype)
-        estimator.converged_ = False
-        estimator.n_iter_ = 0
-        estimator.lower_bound_ = -np.inf
-        estimator.lower_bounds_ = []
-        estimator.events_ = []
-        estimator.restarts_ = []
+        estimator._set_unseen(w, m, c, u, dtype)
         return estimator
 
     def to_sklearn(self) -> Any:
@@ -587,7 +657,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         """
         from sklearn.mixture import GaussianMixture as Peer
 
-        check_is_fitted(self)
+        self._check_fitted()
         theirs = Peer().get_params(deep=False)
         params = {name: value for name, value in self.get_params(deep=False).items() if name in theirs}
         return _copy_fitted(self, Peer(**params))
@@ -705,6 +775,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self._set_parameters(
             result["weights"], result["means"], result["covariances"], result["precisions_cholesky"], rows.dtype
         )
+        self._stream = None
+        self._total_weight = rows.total(weights)
         self.converged_ = result["converged"]
         self.lower_bound_ = result["lower_bound"]
         self.lower_bounds_ = result["lower_bounds"]
@@ -734,14 +806,70 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         """Return the model that a warm start goes on from, and its last bound."""
         if not (self.warm_start and all(hasattr(self, name) for name in FITTED)):
             return None, -np.inf
+        self._check_goes_on(d, "warm_start goes on from the last fit", "set warm_start=False")
+        bounds = getattr(self, "lower_bounds_", [])
+        return full_model(self), bounds[-1] if len(bounds) else -np.inf
+
+    def _set_unseen(
+        self,
+        weights: NDArray[Any],
+        means: NDArray[Any],
+        covariances: NDArray[Any],
+        precisions_cholesky: NDArray[Any],
+        dtype: np.dtype[Any],
+    ) -> None:
+        """Set the attributes of a model that has seen no data."""
+        self.n_features_in_ = means.shape[1]
+        self._set_parameters(weights, means, covariances, precisions_cholesky, dtype)
+        self.converged_ = False
+        self.n_iter_ = 0
+        self.lower_bound_ = -np.inf
+        self.lower_bounds_ = []
+        self.events_ = []
+        self.restarts_ = []
+
+    def _check_goes_on(self, d: int, what: str, remedy: str) -> None:
+        """Check that the model has the shapes that the parameters ask for."""
         shape = covariance_shape(self.covariance_type, self.n_components, d)
         if np.shape(self.means_) != (self.n_components, d) or np.shape(self.precisions_cholesky_) != shape:
             raise ValueError(
-                "warm_start goes on from the last fit, but n_components, covariance_type or the number of features of "
-                "X has changed; set warm_start=False or use a new estimator."
+                f"{what}, but n_components, covariance_type or the number of features of X has changed; {remedy} or "
+                "use a new estimator."
             )
-        bounds = getattr(self, "lower_bounds_", [])
-        return full_model(self), bounds[-1] if len(bounds) else -np.inf
+
+    def _take(self, fitted: Self, stream: Stream) -> None:
+        """Take over what a fit of the first batches has found."""
+        for name, value in vars(fitted).items():
+            if name.endswith("_"):
+                setattr(self, name, value)
+        self._stream = stream
+        if stream.buffer is None:
+            self._warn_of_repairs(self.events_)
+
+    def _step(self, advance: Advance, dtype: np.dtype[Any]) -> None:
+        """Set the attributes after a step of `partial_fit`, and warn of what had to be repaired for the first time."""
+        stream, result, reseeded = advance
+        if result["raised"] is not None:
+            raise result["raised"]
+        arrays = result["weights"], result["means"], result["covariances"], result["precisions_cholesky"]
+        self._set_parameters(*arrays, dtype)
+        self._stream = stream
+        self.converged_ = False
+        self.lower_bound_ = result["lower_bound"]
+        self.lower_bounds_ = result["lower_bounds"]
+        self.n_iter_ = len(self.lower_bounds_)
+        self.restarts_ = [FitRestart(self.lower_bounds_, False, True)]
+        known = [event._replace(restart=0) for event in getattr(self, "events_", []) if event.kept]
+        causes = [*(("reseeded", c) for c in reseeded), *(event[:2] for event in result["events"])]
+        new = [
+            FitEvent(cause, component, 0, stream.batches, True)
+            for cause, component in causes
+            if not any(event[:2] == (cause, component) for event in known)
+        ]
+        self.events_ = known + new
+        if self.verbose and stream.batches % self.verbose_interval == 0:
+            print(f"  Batch {stream.batches}\t lower bound {self.lower_bound_:.5f}")
+        self._warn_of_repairs(new)
 
     def _set_parameters(
         self,
@@ -763,10 +891,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     def _warn(self, stopped: bool) -> None:
         """Warn of what was repaired in the model that was kept, once a cause, and of what did not converge."""
-        for cause, remedy in _REMEDIES.items():
-            components = sorted({event.component for event in self.events_ if event.cause == cause and event.kept})
-            if components:
-                warn(f"Components {components} {remedy} Details are in `events_`.", ConvergenceWarning)
+        self._warn_of_repairs(self.events_)
         failed = sum(event.cause == "failed" for event in self.events_)
         if failed:
             warn(
@@ -781,8 +906,26 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
                 ConvergenceWarning,
             )
 
-    def _rows(self, X: Any) -> Rows:
+    @staticmethod
+    def _warn_of_repairs(events: list[FitEvent]) -> None:
+        """Warn of what was repaired in the model that was kept, once a cause."""
+        for cause, remedy in _REMEDIES.items():
+            components = sorted({event.component for event in events if event.cause == cause and event.kept})
+            if components:
+                warn(f"Components {components} {remedy} Details are in `events_`.", ConvergenceWarning)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Return whether there is a model, which a stream may not have yet."""
+        return all(hasattr(self, name) for name in FITTED)
+
+    def _check_fitted(self) -> None:
+        """Check that there is a model, and tell what a stream still waits for."""
+        if self._stream is not None and not self.__sklearn_is_fitted__():
+            self._stream.check_has_model(self.n_components)
         check_is_fitted(self)
+
+    def _rows(self, X: Any) -> Rows:
+        self._check_fitted()
         return check_rows(self, X, reset=False)
 
     def _single(self, rows: Rows) -> bool:

@@ -5,7 +5,7 @@ run one after another on all threads. As a fit has the same bits at any number o
 and nothing else.
 
 Candidates do not share a pass over the rows. What they could share are the features of the rows, d (d + 1) / 2
-multiplications of the 4 K D flops of a row in a pass (D features, K components): under 1 % for any K that takes time.
+multiplications of the 4 K D flops of a row in a pass (D features, K components): 1 % at K = 25, 0.2 % at K = 110.
 """
 
 from __future__ import annotations

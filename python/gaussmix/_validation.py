@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
 from typing import Any, NamedTuple
 
@@ -14,6 +15,10 @@ from gaussmix._dispatch import core, covariance_shape
 from gaussmix._progress import warn
 
 FLOATS = (np.float64, np.float32)
+# scikit-learn >= 1.9 refuses weights that are all zero, unless it is told to leave that to us.
+_ALLOW_ZERO = {"allow_all_zero_weights": True}
+if not _ALLOW_ZERO.keys() <= inspect.signature(_check_sample_weight).parameters.keys():
+    _ALLOW_ZERO = {}
 
 
 class Rows(NamedTuple):
@@ -83,6 +88,8 @@ def _aligned(a: NDArray[Any]) -> NDArray[Any]:
 def check_weights_of_rows(sample_weight: Any, rows: Rows, n_components: int = 1) -> NDArray[np.float64] | None:
     """Check weights of rows: one for each, finite, not negative, at least `n_components` of them positive.
 
+    With `n_components` 0, all may be zero.
+
     Raises
     ------
     ValueError
@@ -94,11 +101,11 @@ def check_weights_of_rows(sample_weight: Any, rows: Rows, n_components: int = 1)
         weights = np.full(rows.shape[0], sample_weight, dtype=np.float64)
         assert_all_finite(weights, input_name="sample_weight")
     else:
-        weights = _check_sample_weight(sample_weight, np.empty((rows.shape[0], 0)), dtype=np.float64)
+        weights = _check_sample_weight(sample_weight, np.empty((rows.shape[0], 0)), dtype=np.float64, **_ALLOW_ZERO)
     if (weights < 0).any():
         raise ValueError("Negative values in data passed to `sample_weight`; weights must be zero or positive.")
     positive = int(np.count_nonzero(weights))
-    if positive == 0:
+    if positive == 0 < n_components:
         raise ValueError("Sample weights must contain at least one non-zero number; `sample_weight` is all zero.")
     if positive < n_components:
         raise ValueError(

@@ -146,6 +146,8 @@ _PARAMS = (
     "verbose",
     "verbose_interval",
     "n_threads",
+    "step_offset",
+    "step_power",
 )
 
 

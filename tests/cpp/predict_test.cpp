@@ -98,6 +98,21 @@ TYPED_TEST(Predict, classification_log_likelihood) {
             gaussmix::classification_log_likelihood(this->log_prob, data, 1));
 }
 
+TYPED_TEST(Predict, classification_log_likelihood_of_components_apart) {
+  // Sizes from which blocks are screened.
+  const auto apart = random_mixture<TypeParam>(12, 20, 4, 8);
+  const Matrix rows = rows_near(apart, 700, 5);
+  const auto expected = reference::expect(apart, rows);
+  Real sum = 0;
+  for (Index i = 0; i < 700; ++i) {
+    Real largest = 0;
+    for (Index c = 0; c < 12; ++c) largest = std::max(largest, expected.r(i, c));
+    sum += std::log(largest);
+  }
+  const LogProb<TypeParam> prepared(apart);
+  EXPECT_NEAR(gaussmix::classification_log_likelihood(prepared, Data(rows)), static_cast<double>(sum / 700), 1e-11);
+}
+
 TYPED_TEST(Predict, worst_rows_come_lowest_first_and_have_weight) {
   std::vector<Index> order(static_cast<std::size_t>(this->n));
   for (Index i = 0; i < this->n; ++i) order[static_cast<std::size_t>(i)] = i;

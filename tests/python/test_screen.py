@@ -103,3 +103,15 @@ def test_scale(case, scale):
     shift = X.shape[1] * np.log(scale)
     np.testing.assert_allclose(np.add(other.lower_bounds_, shift), one.lower_bounds_, rtol=1e-12)
     np.testing.assert_allclose(other.means_ / scale, one.means_, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.parametrize("distance", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("covariance_type", SIZES)
+def test_integrated_completed_likelihood(covariance_type, distance):
+    X, start = apart(covariance_type, distance=distance)
+    model = GaussianMixture(**start).fit(X)
+    w = np.random.default_rng(1).uniform(0, 2, size=len(X))
+    certainty = w @ np.log(model.predict_proba(X).max(axis=1))  # which the dense kernel gives, pair by pair
+    expected = model.bic(X, sample_weight=w) - 2 * certainty
+    assert model.icl(X, sample_weight=w) == pytest.approx(expected, rel=1e-12)

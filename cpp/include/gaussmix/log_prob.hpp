@@ -50,7 +50,8 @@ struct Frame {
 /// Rows of a data set from which on floats may be computed as floats: fewer take no time, and nothing is then averaged out.
 inline constexpr Index single_rows = 8192;
 
-/// Whether a pass over these rows may ask for float. Parts of a larger data set are asked for as the whole is.
+/// Whether a pass over these rows may ask for float. A part of a data set would decide by its own rows: where parts must
+/// agree with the whole, `accumulate` is asked for exact products.
 inline bool may_be_single(const Data& data) { return data.rows() >= single_rows && data.single(); }
 
 /// How the E-step of a block was done.

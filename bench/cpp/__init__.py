@@ -1,0 +1,1 @@
+"""Native benchmarks, and the script that runs them."""

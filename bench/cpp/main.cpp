@@ -1,0 +1,20 @@
+// Runs the benchmarks, and tells beside them what they are compared with.
+#include <benchmark/benchmark.h>
+
+#include <string>
+
+#include "gaussmix/parallel.hpp"
+#include "gaussmix/version.hpp"
+#include "machine.hpp"
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::AddCustomContext("gaussmix", std::to_string(gaussmix::version));
+  benchmark::AddCustomContext("eigen_simd", Eigen::SimdInstructionSetsInUse());
+  benchmark::AddCustomContext("threads", std::to_string(gaussmix::default_threads()));
+  benchmark::AddCustomContext("dgemm_gflops", std::to_string(bench::dgemm_gflops()));
+  benchmark::AddCustomContext("dgemm_library", bench::dgemm_library());
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

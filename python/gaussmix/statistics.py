@@ -1,0 +1,242 @@
+"""Sufficient statistics of rows under a mixture: what an E-step yields, adds up, and makes the next mixture.
+
+They are the counts, means and covariances of the components, by which rows that lie in several places, arrive in
+turn or must not be moved are fitted as if they were together (Dempster, Laird, Rubin 1977; merged as in Chan, Golub,
+LeVeque 1979). One iteration of EM over the blocks of some rows::
+
+    model = gaussmix.maximize(sum(Statistics.accumulate(model, X) for X in blocks))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix._dispatch import core, covariance_shape, full_model, threads
+from gaussmix._mixture import CovarianceType, GaussianMixture
+from gaussmix._validation import check_rows, check_weights_of_rows
+
+__all__ = ["Statistics", "maximize"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Statistics:
+    r"""Weighted sufficient statistics of rows under a mixture.
+
+    A value: `+` and `scale` return new ones. It pickles as its arrays, so that workers can send it.
+
+    Parameters
+    ----------
+    covariance_type : {"full", "tied", "diag", "spherical"}
+        Type of the covariances.
+    counts : ndarray of shape (n_components,)
+        Weight of the rows of each component, :math:`N_k = \sum_n w_n r_{nk}`.
+    means : ndarray of shape (n_components, n_features)
+        Their means.
+    covariances : ndarray
+        Their covariances about these means, in the shape of `GaussianMixture.covariances_`; nothing is added to the
+        variances. If "tied", the mean of them, weighted by the counts.
+    log_likelihood : float
+        :math:`\sum_n w_n \log p(x_n)` under the model that they were taken under.
+    total_weight : float
+        Sum of the weights of the rows.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together.
+
+    See Also
+    --------
+    maximize : The mixture of these statistics.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture, Statistics, maximize
+    >>> X = np.random.default_rng(0).normal(size=(1000, 2))
+    >>> model = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> parts = [Statistics.accumulate(model, block) for block in np.split(X, 4)]
+    >>> whole = Statistics.accumulate(model, X)
+    >>> np.allclose(sum(parts).means, whole.means)
+    True
+    >>> maximize(whole).score(X) >= model.score(X)
+    True
+    """
+
+    covariance_type: CovarianceType
+    counts: NDArray[np.float64]
+    means: NDArray[np.float64]
+    covariances: NDArray[np.float64]
+    log_likelihood: float
+    total_weight: float
+
+    def __post_init__(self) -> None:
+        if self.covariance_type not in core.statistics:
+            raise ValueError(f"covariance_type must be one of {sorted(core.statistics)}, got {self.covariance_type!r}.")
+        for name in ("counts", "means", "covariances"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        if self.means.ndim != 2:
+            raise ValueError(f"means must have 2 dimensions, but got shape {self.means.shape}.")
+        k, d = self.means.shape
+        shapes = {"counts": (k,), "covariances": covariance_shape(self.covariance_type, k, d)}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} should have the shape of {shape}, but got {getattr(self, name).shape}.")
+
+    @classmethod
+    def accumulate(cls, model: GaussianMixture, X: Any, sample_weight: ArrayLike | None = None) -> Self:
+        """Return the statistics of rows under a model: an E-step.
+
+        Parameters
+        ----------
+        model : GaussianMixture
+            A fitted estimator.
+        X : array-like of shape (n_samples, n_features)
+            Rows. The sums are taken in double precision also where they are float32, so that it does not matter how
+            rows are divided.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; they may all be zero.
+
+        Returns
+        -------
+        statistics : Statistics
+            Their counts sum to the total weight.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError
+            If X has another number of features, or X or the weights are not valid.
+        """
+        check_is_fitted(model)
+        rows = check_rows(model, X, reset=False)
+        weights = check_weights_of_rows(sample_weight, rows, n_components=0)
+        kind = model.covariance_type
+        if not rows.total(weights) > 0:
+            shapes = (np.shape(model.weights_), np.shape(model.means_), np.shape(model.precisions_cholesky_))
+            counts, means, matrices = (np.zeros(shape) for shape in shapes)
+            return cls(kind, counts, means, matrices, 0.0, 0.0)
+        return cls._of(full_model(model).accumulate(rows.data(weights), threads(model.n_threads)), kind)
+
+    def __add__(self, other: object) -> Self:
+        """Return the statistics of the rows of both, under the same model.
+
+        Parameters
+        ----------
+        other : Statistics
+            Of the same type and sizes. `sum` begins with 0, which adds nothing.
+
+        Returns
+        -------
+        statistics : Statistics
+            Their sum.
+
+        Raises
+        ------
+        ValueError
+            If types or sizes differ.
+        """
+        if isinstance(other, int) and other == 0:
+            return self
+        if not isinstance(other, Statistics):
+            return NotImplemented
+        if self.covariance_type != other.covariance_type or self.means.shape != other.means.shape:
+            raise ValueError(
+                f"Statistics of {self._what()} and of {other._what()} cannot be added: they are not of the same model."
+            )
+        total = self._compiled()
+        total.merge(other._compiled())
+        return self._of(total, self.covariance_type)
+
+    __radd__ = __add__
+
+    def scale(self, factor: float) -> Self:
+        """Return the statistics of the same rows with all weights times a factor.
+
+        Parameters
+        ----------
+        factor : float
+            A positive number; a number below 1 is how a stream forgets.
+
+        Returns
+        -------
+        statistics : Statistics
+            With the same means and covariances.
+
+        Raises
+        ------
+        ValueError
+            If the factor is not a positive number.
+        """
+        if not (np.isfinite(factor) and factor > 0):
+            raise ValueError(f"factor must be a positive finite number, got {factor!r}.")
+        scaled = self._compiled()
+        scaled.scale(float(factor))
+        return self._of(scaled, self.covariance_type)
+
+    def _compiled(self) -> core.Statistics:
+        return core.statistics[self.covariance_type](
+            self.counts, self.means, self.covariances, self.log_likelihood, self.total_weight
+        )
+
+    @classmethod
+    def _of(cls, s: core.Statistics, covariance_type: CovarianceType) -> Self:
+        """Return compiled statistics as arrays, in the shapes of their type."""
+        means = np.array(s.means)
+        matrices = np.array(s.covariances).reshape(covariance_shape(covariance_type, *means.shape))
+        return cls(covariance_type, np.array(s.counts), means, matrices, s.log_likelihood, s.total_weight)
+
+    def _what(self) -> str:
+        k, d = self.means.shape
+        return f"{k} {self.covariance_type!r} components in {d} dimensions"
+
+
+@validate_params(
+    {"statistics": [Statistics], "reg_covar": [Interval(Real, 0.0, None, closed="left")]},
+    prefer_skip_nested_validation=True,
+)
+def maximize(statistics: Statistics, reg_covar: float = 1e-6, **params: Any) -> GaussianMixture:
+    """Return the mixture of greatest likelihood given statistics: an M-step (Bishop 2006, eq. 9.24 to 9.26).
+
+    Parameters
+    ----------
+    statistics : Statistics
+        Every component needs a count.
+    reg_covar : float, default=1e-6
+        Added to the variances.
+    **params
+        Further parameters of the estimator.
+
+    Returns
+    -------
+    model : GaussianMixture
+        Ready to predict and sample. `lower_bounds_` holds the mean log-likelihood of the rows under the model that the
+        statistics were taken under; that of this one is not known, so that `lower_bound_` is minus infinity.
+
+    Raises
+    ------
+    ValueError
+        If a component has no count, or a covariance is singular.
+
+    See Also
+    --------
+    Statistics.accumulate : The E-step.
+    GaussianMixture.partial_fit : EM over batches, in which components that collapse are repaired.
+    """
+    kind = statistics.covariance_type
+    model = GaussianMixture(len(statistics.counts), covariance_type=kind, reg_covar=reg_covar, **params)
+    model._validate_params()
+    weights, means, covariances, factors = statistics._compiled().maximize(reg_covar, threads(model.n_threads))
+    model._set_unseen(weights, means, covariances, factors, np.dtype(np.float64))
+    model.lower_bounds_ = [statistics.log_likelihood / statistics.total_weight]
+    model.n_iter_ = 1
+    model._total_weight = statistics.total_weight
+    return model

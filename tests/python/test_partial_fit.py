@@ -1,0 +1,429 @@
+"""partial_fit: the published step, what the first batches decide, forgetting, and what a stream leaves consistent."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+import gaussmix._stream
+from cases import ARRAYS, TYPES, assert_finite, assert_same_bits, covariance_shape, real_data
+from gaussmix import GaussianMixture, Statistics, maximize
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def draw(n, seed=0, d=3, k=4, spread=3.0):
+    """Return n rows of k clusters of different shapes, in a random order; the same clusters for all n."""
+    rng = np.random.default_rng(seed)
+    centres, scales = rng.normal(scale=spread, size=(k, d)), rng.uniform(0.5, 1.5, size=(k, d))
+    rng = np.random.default_rng((seed, n))
+    labels = rng.integers(k, size=n)
+    return centres[labels] + rng.normal(size=(n, d)) * scales[labels]
+
+
+def batches(X, size):
+    return [X[i : i + size] for i in range(0, len(X), size)]
+
+
+def stream(parts, model=None, **params):
+    """Return an estimator that has taken the parts in turn."""
+    model = model or GaussianMixture(**({"n_components": 4, "random_state": 0} | params))
+    for part in parts:
+        model.partial_fit(part)
+    return model
+
+
+@pytest.fixture
+def small_buffer(monkeypatch):
+    """Let the buffer be full with ten batches of 20 rows."""
+    monkeypatch.setattr(gaussmix._stream, "BUFFER_ROWS", 200)
+    monkeypatch.setattr(gaussmix._stream, "BUFFER_ROWS_PER_DIMENSION", 0)
+
+
+# The step
+
+
+def raw_moments(model, X, w):
+    """Return the sums of (r, r x, r x x^T) over the rows, by component."""
+    r = model.predict_proba(X) * w[:, None]
+    return r.sum(axis=0), r.T @ X, np.einsum("nk,ni,nj->kij", r, X, X)
+
+
+def mixture_of(moments, kind, reg):
+    """Return weights, means and covariances of raw moments (Bishop 2006, eq. 9.24 to 9.26)."""
+    n, first, second = moments
+    means = first / n[:, None]
+    full = second / n[:, None, None] - np.einsum("ki,kj->kij", means, means)
+    d = means.shape[1]
+    covariances = {
+        "full": full + reg * np.eye(d),
+        "tied": np.einsum("k,kij->ij", n / n.sum(), full) + reg * np.eye(d),
+        "diag": np.einsum("kii->ki", full) + reg,
+        "spherical": np.einsum("kii->k", full) / d + reg,
+    }[kind]
+    return n / n.sum(), means, covariances
+
+
+@pytest.mark.parametrize("power", [0.6, 1.0, None])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_batches_take_the_published_steps(small_buffer, covariance_type, power, weighted):
+    reg, offset, size = 1e-3, 2.0, 50
+    X = draw(20 * size)
+    w = np.random.default_rng(3).exponential(size=len(X)) if weighted else np.ones(len(X))
+    w = w.reshape(20, size)
+    w *= 2 * size / w.sum(axis=1, keepdims=True)  # every batch counts alike
+    model = GaussianMixture(
+        4, covariance_type=covariance_type, reg_covar=reg, step_power=power, step_offset=offset, random_state=0
+    )
+    moments = None
+    for t, (part, weights) in enumerate(zip(batches(X, size), w, strict=True), start=1):
+        before = copy.deepcopy(model)
+        model.partial_fit(part, sample_weight=weights if weighted else None)
+        if t == 10:  # the buffer is full
+            moments = [m / w[:10].sum() for m in raw_moments(model, X[: 10 * size], w[:10].ravel())]
+        elif t > 10:
+            gamma = 1 / t if power is None else (t + offset) ** -power
+            of_batch = raw_moments(before, part, weights)
+            moments = [(1 - gamma) * m + gamma * b / weights.sum() for m, b in zip(moments, of_batch, strict=True)]
+            for name, expected in zip(ARRAYS, mixture_of(moments, covariance_type, reg), strict=False):
+                np.testing.assert_allclose(getattr(model, name), expected, rtol=1e-8, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_without_forgetting_one_component_is_that_of_all_rows(kind):
+    X = draw(9_000)
+    w = np.random.default_rng(1).exponential(size=len(X))
+    model = GaussianMixture(covariance_type=kind, step_power=None)
+    for part in np.split(np.arange(len(X)), [1, 30, 1_000, 5_000, 5_001, 8_000]):
+        model.partial_fit(X[part], sample_weight=w[part])
+    whole = GaussianMixture(covariance_type=kind).fit(X, sample_weight=w)
+    for name in ARRAYS:
+        np.testing.assert_allclose(getattr(model, name), getattr(whole, name), rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_rows_count_the_same_however_they_are_cut():
+    X, held_out = draw(30_000), draw(5_000)
+    scores = [stream(batches(X, size)).score(held_out) for size in (50, 400, 1_000, 2_500)]
+    assert np.ptp(scores) < 0.005
+
+
+def test_a_batch_of_twice_the_weight_counts_as_two():
+    X, held_out = draw(20_000), draw(5_000)
+    seeded = stream(batches(X[:10_000], 1_000))
+    twice, repeated = copy.deepcopy(seeded), copy.deepcopy(seeded)
+    for part in batches(X[10_000:], 500):
+        twice.partial_fit(part, sample_weight=np.full(500, 2.0))
+        repeated.partial_fit(np.repeat(part, 2, axis=0))
+    for name in ARRAYS:
+        np.testing.assert_allclose(getattr(twice, name), getattr(repeated, name), rtol=1e-6, atol=1e-8, err_msg=name)
+    assert abs(twice.score(held_out) - seeded.score(held_out)) > 1e-6
+
+
+@pytest.mark.parametrize("factor", [1e-200, 0.25, 1e100])
+def test_the_scale_of_the_weights_does_not_matter(factor):
+    X = draw(12_000)
+    plain, scaled = (GaussianMixture(4, random_state=0) for _ in range(2))
+    for part in batches(X, 1_000):
+        plain.partial_fit(part)
+        scaled.partial_fit(part, sample_weight=np.full(len(part), factor))
+    for name in ARRAYS:
+        np.testing.assert_allclose(getattr(plain, name), getattr(scaled, name), rtol=1e-7, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("rows", [300, 10_000], ids=["in the buffer", "after it"])
+def test_a_batch_without_weight_changes_nothing(rows):
+    model = stream(batches(draw(rows), 100))
+    before = pickle.dumps(model)
+    model.partial_fit(draw(50) + 1e6, sample_weight=np.zeros(50))
+    assert pickle.dumps(model) == before
+    X = draw(50)
+    spoiled, bare = copy.deepcopy(model), copy.deepcopy(model)
+    spoiled.partial_fit(np.concatenate([X, X + 1e6]), sample_weight=np.repeat([1.0, 0.0], 50))
+    bare.partial_fit(X, sample_weight=np.ones(50))
+    assert_same_bits(spoiled, bare)
+
+
+# The beginning
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_it_predicts_from_as_many_distinct_rows_as_components(covariance_type, size):
+    X = draw(60)
+    X[1::2] = X[::2]  # pairs of rows
+    model = GaussianMixture(4, covariance_type=covariance_type, random_state=0)
+    for i in range(0, 60, size):
+        model.partial_fit(X[i : i + size])
+        distinct = len(np.unique(X[: i + size], axis=0))
+        if distinct < 4:
+            with pytest.raises(
+                NotFittedError, match=f"seen {distinct} distinct rows .* {4 - distinct} more are missing"
+            ):
+                model.predict(X)
+            with pytest.raises(NotFittedError, match="more are missing"):
+                model.sample()
+        else:
+            assert model.predict(X).shape == (60,)
+            assert_finite(model)
+            assert len(model.lower_bounds_) == model.n_iter_
+
+
+def test_rows_without_weight_are_not_seen():
+    model = GaussianMixture(2).partial_fit([[0.0], [1.0], [2.0]], sample_weight=[1, 0, 0])
+    with pytest.raises(NotFittedError, match="seen 1 distinct rows"):
+        model.predict([[0.0]])
+
+
+def test_repeated_rows_take_no_memory_while_there_is_no_model():
+    model = GaussianMixture(3)
+    for _ in range(20):
+        model.partial_fit(np.tile([[0.0, 1.0], [2.0, 3.0]], (10_000, 1)))
+    assert len(pickle.dumps(model)) < 10_000
+    model.partial_fit([[5.0, 5.0]])
+    np.testing.assert_allclose(np.sort(model.weights_), [1 / 400_001, 200_000 / 400_001, 200_000 / 400_001], rtol=1e-6)
+
+
+def test_without_regularisation_it_waits_for_rows_that_have_a_spread():
+    X = draw(100)
+    model = GaussianMixture(2, reg_covar=0, random_state=0)
+    model.partial_fit(X[:2])
+    with pytest.raises(NotFittedError, match="no spread"):
+        model.predict(X)
+    assert_finite(model.partial_fit(X[2:]))
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_while_all_rows_are_kept_it_is_their_fit(kind):
+    X = draw(900)
+    model = GaussianMixture(4, covariance_type=kind, random_state=0)
+    for n in (100, 300, 900):
+        model.partial_fit(X[n // 3 if n > 100 else 0 : n])
+        assert_same_bits(model, GaussianMixture(4, covariance_type=kind, random_state=0).fit(X[:n]))
+
+
+def test_a_poor_first_batch_does_not_decide_the_fit():
+    X, held_out = draw(300_000, spread=8), draw(5_000, spread=8)
+    labels = GaussianMixture(4, random_state=0).fit(X).predict(X)
+    one_cluster, rest = X[labels == 0][:2_000], X[2_000:]
+    best = GaussianMixture(4, random_state=0).fit(rest).score(held_out)
+    for first in (one_cluster, np.tile(X[:4], (500, 1)), np.full((1_000, 3), 7.0)):
+        model = stream([first, *batches(rest, 1_000)])
+        assert model.score(held_out) > best - 0.01
+
+
+@pytest.mark.parametrize("size", [1, 1_000, 50_000])
+def test_the_buffer_is_bounded(size, monkeypatch):
+    monkeypatch.setattr(gaussmix._stream, "BUFFER_BYTES", 2**18)
+    X = draw(400 if size == 1 else 12 * size)
+    if size == 1:
+        monkeypatch.setattr(gaussmix._stream, "BUFFER_ROWS", 300)
+    model = GaussianMixture(4, random_state=0)
+    for part in batches(X, size):
+        model.partial_fit(part)
+        assert len(pickle.dumps(model)) < 2**18 + 20_000
+    assert len(pickle.dumps(model)) < 5_000
+
+
+def test_the_callers_rows_are_not_kept():
+    X = draw(300)
+    given = X.copy()
+    a, b = GaussianMixture(4, random_state=0), GaussianMixture(4, random_state=0)
+    for i in range(0, 300, 60):
+        a.partial_fit(X[i : i + 60])
+        b.partial_fit(given[i : i + 60])
+        given[: i + 60] = np.nan
+    assert_same_bits(a, b)
+
+
+# Drift
+
+
+def test_a_drift_is_followed_by_forgetting_and_only_by_it():
+    rng = np.random.default_rng(0)
+    n, centres = 120_000, np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]])
+    X = centres[rng.integers(3, size=n)] + rng.normal(size=(n, 2))
+    # Still, then four standard deviations in 50 batches, then still again.
+    X[:, 0] += 4 * np.clip((np.arange(n) - 20_000) / 50_000, 0, 1)
+    X, held_out = X[:-5_000], X[-5_000:]
+    forgets, keeps = (stream(batches(X, 1_000), n_components=3, step_power=power) for power in (0.7, None))
+    best = GaussianMixture(3, random_state=0).fit(X[70_000:]).score(held_out)
+    assert forgets.score(held_out) > best - 0.03
+    assert keeps.score(held_out) < best - 0.1
+    # All rows count alike: the mean is that of all.
+    np.testing.assert_allclose(keeps.weights_ @ keeps.means_, X.mean(axis=0), rtol=1e-9)
+
+
+def test_a_component_without_rows_is_started_again_where_the_density_is_low(covariance_type):
+    rng = np.random.default_rng(0)
+    model = GaussianMixture.from_parameters(
+        [0.5, 0.5],
+        [[0.0, 0.0], [1e3, 1e3]],
+        np.ones(covariance_shape(covariance_type, 2, 2))
+        if covariance_type in ("diag", "spherical")
+        else np.broadcast_to(np.eye(2), covariance_shape(covariance_type, 2, 2)),
+        covariance_type=covariance_type,
+    )
+
+    def rows(n):
+        return rng.normal(size=(n, 2)) + np.where(rng.random((n, 1)) < 0.3, 12.0, 0.0)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stream([rows(1_000) for _ in range(300)], model.set_params(step_power=0.5, step_offset=0))
+    assert [event.cause for event in model.events_ if event.cause == "reseeded"] == ["reseeded"]
+    assert sum("lost all rows" in str(w.message) for w in caught) == 1
+    far = int(np.argmax(model.means_[:, 0]))
+    assert np.abs(model.means_).max() < 15
+    if covariance_type != "tied":  # the one wide covariance that they share by then explains both clusters
+        np.testing.assert_allclose(model.means_[far], [12, 12], atol=0.3)
+        np.testing.assert_allclose(model.weights_[far], 0.3, atol=0.05)
+
+
+def test_a_component_that_the_caller_placed_is_not_moved():
+    X = draw(8_000)
+    start = {"means_init": [[0.0, 0, 0], [1e4, 1e4, 1e4]], "weights_init": [0.5, 0.5]}
+    model = stream(batches(X, 500), n_components=2, **start, precisions_init=[np.eye(3)] * 2)
+    np.testing.assert_allclose(model.means_[1], 1e4)
+    assert_finite(model)
+    assert not any(event.cause == "reseeded" for event in model.events_)
+
+
+# Among other calls
+
+
+def test_fit_starts_anew():
+    X = draw(500)
+    model = stream(batches(draw(12_000, seed=1), 1_000))
+    assert_same_bits(model.fit(X), GaussianMixture(4, random_state=0).fit(X))
+    again = copy.deepcopy(model)
+    assert_same_bits(stream([X[:50]], again), stream([X[:50]], GaussianMixture(4, random_state=0).fit(X)))
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_after_fit_it_goes_on_from_the_model(kind):
+    X, more = draw(5_000), draw(500)
+    fitted = GaussianMixture(4, covariance_type=kind, random_state=0, step_power=None, tol=1e-8, max_iter=500).fit(X)
+    model = copy.deepcopy(fitted).partial_fit(more)
+    # The fit is a fixed point: its rows have the statistics that its model has.
+    expected = maximize(Statistics.accumulate(fitted, X) + Statistics.accumulate(fitted, more))
+    for name in ARRAYS:
+        np.testing.assert_allclose(getattr(model, name), getattr(expected, name), rtol=1e-2, atol=1e-2, err_msg=name)
+    np.testing.assert_allclose(
+        model.weights_ @ model.means_, np.concatenate([X, more]).mean(axis=0), rtol=1e-6, atol=1e-9
+    )
+
+
+def test_it_goes_on_from_a_model_that_has_seen_no_rows():
+    start = GaussianMixture(4, random_state=0).fit(draw(5_000))
+    model = GaussianMixture.from_parameters(start.weights_, start.means_, start.covariances_, step_power=None)
+    X = draw(500)
+    model.partial_fit(X)
+    assert model.score(X) > start.score(X)
+    assert np.isfinite(model.lower_bound_)
+
+
+@pytest.mark.parametrize("name", ["pickle", "deepcopy"])
+@pytest.mark.parametrize("seen", [1, 3, 7, 12])
+def test_a_copy_in_mid_stream_goes_on_with_the_same_bits(covariance_type, name, seen):
+    parts = batches(draw(15_000), 1_000)
+    model = stream(parts[:seen], covariance_type=covariance_type)
+    other = pickle.loads(pickle.dumps(model)) if name == "pickle" else copy.deepcopy(model)
+    assert_same_bits(stream(parts[seen:], model), stream(parts[seen:], other))
+    assert not hasattr(clone(model), "means_")
+    assert_same_bits(model, stream(parts, clone(model)))
+
+
+def test_the_bits_do_not_depend_on_the_threads():
+    parts = batches(draw(15_000), 1_000)
+    assert_same_bits(stream(parts, n_threads=1), stream(parts, n_threads=3))
+
+
+def test_floats_stay_floats_until_there_are_doubles():
+    parts = batches(draw(14_000).astype(np.float32), 1_000)
+    model = stream(parts)
+    assert {getattr(model, name).dtype for name in ARRAYS} == {np.dtype(np.float32)}
+    double = stream([part.astype(np.float64) for part in parts])
+    assert model.score(draw(2_000)) == pytest.approx(double.score(draw(2_000)), abs=1e-4)
+    assert model.partial_fit(draw(100)).means_.dtype == np.float64
+
+
+def test_names_of_features_are_those_of_the_first_batch():
+    X = draw(200)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    model = stream([frame[:100]])
+    assert list(model.feature_names_in_) == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="feature names"):
+        model.partial_fit(frame.rename(columns={"a": "z"}))
+    assert_same_bits(model.partial_fit(frame[100:]), stream([X[:100], X[100:]]))
+
+
+@pytest.mark.parametrize("rows", [0, 2, 300, 12_000])
+def test_a_batch_that_is_refused_leaves_the_estimator_as_it_was(rows):
+    model = stream(batches(draw(rows), 1_000)) if rows else GaussianMixture(4, random_state=0)
+    X = draw(20)
+    before = pickle.dumps(model)
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit(np.where(X > 1, np.nan, X))
+    with pytest.raises(ValueError, match="Negative values"):
+        model.partial_fit(X, sample_weight=np.full(20, -1.0))
+    if rows:
+        with pytest.raises(ValueError, match="X has 2 features"):
+            model.partial_fit(X[:, :2])
+        assert pickle.dumps(model) == before
+    assert_same_bits(model.partial_fit(draw(1_000)), stream([*batches(draw(rows), 1_000), draw(1_000)]))
+
+
+def test_another_shape_of_model_is_refused():
+    X = draw(300)
+    for change in ({"n_components": 3}, {"covariance_type": "diag"}):
+        with pytest.raises(ValueError, match="goes on from the last call"):
+            stream([X]).set_params(**change).partial_fit(X)
+
+
+@pytest.mark.parametrize("bad", [{"step_power": 0.0}, {"step_power": 1.1}, {"step_offset": -1.0}])
+def test_bad_parameters_are_refused(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        GaussianMixture(**bad).partial_fit(draw(10))
+
+
+def test_ctrl_c_while_the_buffer_is_fitted_leaves_the_estimator_as_it_was(monkeypatch):
+    model = stream([draw(200)])
+    before = pickle.dumps(model)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gaussmix._mixture.Reporter, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.partial_fit(draw(300))
+    assert pickle.dumps(model) == before
+
+
+def test_verbose_tells_of_steps(capsys):
+    stream(batches(draw(12_000), 1_000), verbose=1, verbose_interval=4)
+    assert "Batch 12\t lower bound" in capsys.readouterr().out
+
+
+# Quality
+
+
+@pytest.mark.parametrize("case", [(2, 5, 3.0), (8, 8, 1.0), (5, 10, 0.8), (4, 3, 0.5), (12, 4, 1.0)])
+def test_one_pass_comes_near_the_fit_of_all_rows(case):
+    d, k, spread = case
+    X, held_out = draw(60_000, d, d, k, spread), draw(10_000, d, d, k, spread)
+    model = stream(batches(X, 1_000), n_components=k)
+    assert model.score(held_out) > GaussianMixture(k, random_state=0).fit(X).score(held_out) - 0.02
+
+
+def test_passes_over_real_rows_come_near_their_fit():
+    X, k = real_data()["digits"]
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([X[rng.permutation(len(X))] for _ in range(10)])
+    model = stream(batches(rows, 200), n_components=k, covariance_type="diag")
+    fitted = GaussianMixture(k, covariance_type="diag", random_state=0).fit(X)
+    assert model.score(X) > fitted.score(X) - 0.02
