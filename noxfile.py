@@ -72,7 +72,7 @@ def tests(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Run ruff, mypy and clang-format. `-- --fix` mends what can be mended."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
-    roots = ["cpp", "python/bindings", "tests/cpp", "bench/cpp", "examples/cpp"]
+    roots = ["cpp", "python/bindings", "tests/cpp", "tests/data", "bench/cpp", "examples/cpp"]
     sources = sorted(str(p) for root in roots for p in Path(root).rglob("*") if p.suffix in {".hpp", ".cpp"})
     if "--fix" in session.posargs:
         session.run("ruff", "check", "--fix", ".")
@@ -101,6 +101,38 @@ def sanitize(session: nox.Session) -> None:
     run_cpp_tests(session, "sanitize")
     if "-fsanitize=address,undefined" not in Path("build/sanitize/compile_commands.json").read_text():
         session.error("The tests were not compiled with the sanitizers.")
+
+
+def can_fuzz(session: nox.Session) -> bool:
+    """Tell whether Clang is here with the runtime of libFuzzer."""
+    if not shutil.which("clang++"):
+        return False
+    probe = Path(session.create_tmp()) / "fuzz.cpp"
+    probe.write_text('extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }\n')
+    command = ["clang++", "-fsanitize=fuzzer,address", str(probe), "-o", str(probe.with_suffix(""))]
+    session.run(*command, silent=True, log=False, external=True, success_codes=range(256))
+    return probe.with_suffix("").exists()
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the C++ reader of model files. Argument: seconds (30)."""
+    if not can_fuzz(session):
+        session.warn("The fuzz target was NOT RUN: clang++ with libFuzzer was not found.")
+        session.warn("Install it (apt install clang libclang-rt-14-dev, say); the tests replay its corpus.")
+        return
+    session.install("cmake", "ninja", "cmeel-eigen")
+    build, seconds = Path("build/fuzz"), session.posargs[0] if session.posargs else "30"
+    python = shutil.which("python", path=session.bin)
+    options = ["-DCMAKE_CXX_COMPILER=clang++", "-DGAUSSMIX_FUZZ=ON", "-DGAUSSMIX_OPENMP=OFF"]
+    session.run("cmake", "-G", "Ninja", "-S", ".", "-B", str(build), *options, f"-DPython_EXECUTABLE={python}")
+    session.run("cmake", "--build", str(build), "--target", "gaussmix_fuzz")
+    # What is found goes to the first folder; an input that is worth keeping is copied to the corpus by hand.
+    found = build / "found"
+    found.mkdir(exist_ok=True)
+    limits = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=1024", f"-artifact_prefix={build}/"]
+    program = str(build.absolute() / "tests" / "cpp" / "fuzz" / "gaussmix_fuzz")
+    session.run(program, *limits, "-print_final_stats=1", str(found), "tests/cpp/fuzz/corpus", external=True)
 
 
 @nox.session
@@ -233,5 +265,5 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def full(session: nox.Session) -> None:
     """Run all of the above."""
-    for name in ("tests", "lint", "compilers", "sanitize", "threads", "wheel", "lowest", "isa", "docs"):
+    for name in ("tests", "lint", "compilers", "sanitize", "threads", "fuzz", "wheel", "lowest", "isa", "docs"):
         session.notify(name)

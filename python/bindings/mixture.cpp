@@ -38,13 +38,18 @@ Mixture<Covariance> restore(const DoubleArray& weights, const DoubleArray& means
   return mixture;
 }
 
+using Events = std::vector<std::tuple<std::string, Index, int, int, bool>>;
+/// Iterations, reseeds, floored matrices, events.
+using State = std::tuple<int, int, std::vector<Index>, Events>;
+
+constexpr const char* causes[] = {"floored", "reseeded", "abandoned", "failed"};
+
 template <class Covariance>
 py::dict to_dict(const FitResult<Covariance>& result) {
-  static constexpr const char* causes[] = {"floored", "reseeded", "abandoned", "failed"};
-  py::list events;
+  Events events;
   for (const Event& e : result.events)
-    events.append(py::make_tuple(causes[static_cast<int>(e.cause)], e.component, e.restart, e.iteration,
-                                 e.restart == result.restart));
+    events.emplace_back(causes[static_cast<int>(e.cause)], e.component, e.restart, e.iteration,
+                        e.restart == result.restart);
   py::dict out;
   out["weights"] = to_array(result.mixture.weights);
   out["means"] = to_array(result.mixture.means);
@@ -59,6 +64,57 @@ py::dict to_dict(const FitResult<Covariance>& result) {
   return out;
 }
 
+template <class Covariance>
+Statistics<Covariance> to_statistics(const DoubleArray& counts, const DoubleArray& means,
+                                     const DoubleArray& covariances, double log_likelihood, double total_weight) {
+  require(means.ndim() == 2, "means must have 2 dimensions");
+  Statistics<Covariance> statistics(means.shape(0), means.shape(1));
+  require(counts.size() == statistics.n_components() && covariances.size() == statistics.covariances.size(),
+          "counts and covariances must have the shapes of their type");
+  statistics.counts = to_vector(counts);
+  statistics.means = to_matrix(means, means.shape(0));
+  statistics.covariances = to_matrix(covariances, statistics.covariances.rows());
+  statistics.log_likelihood = log_likelihood;
+  statistics.total_weight = total_weight;
+  require(statistics.finite() && statistics.counts.allFinite() && std::isfinite(total_weight),
+          "statistics must be finite");
+  require(statistics.counts.minCoeff() >= 0 && total_weight >= 0, "counts and the total weight must not be negative");
+  return statistics;
+}
+
+/// Passes that an object of Python makes.
+template <class Covariance>
+class PythonPasses : public Passes<Covariance> {
+ public:
+  explicit PythonPasses(py::object passes) : passes_(std::move(passes)) {}
+
+  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture) const override {
+    const py::gil_scoped_acquire lock;
+    const py::object statistics = passes_.attr("accumulate")(bound(mixture));
+    return statistics.cast<const Statistics<Covariance>&>();
+  }
+
+  double score(const Mixture<Covariance>& mixture) const override {
+    const py::gil_scoped_acquire lock;
+    return passes_.attr("score")(bound(mixture)).template cast<double>();
+  }
+
+  Matrix worst_rows(const Mixture<Covariance>& mixture, Index count) const override {
+    const py::gil_scoped_acquire lock;
+    const auto rows = passes_.attr("worst_rows")(bound(mixture), count).template cast<DoubleArray>();
+    require(rows.ndim() == 2 && rows.shape(1) == mixture.n_features() && rows.shape(0) <= count,
+            "worst_rows must return at most as many rows as it is asked for");
+    return Eigen::Map<const Matrix>(rows.data(), rows.shape(0), rows.shape(1));
+  }
+
+ private:
+  static BoundMixture<Covariance> bound(const Mixture<Covariance>& mixture) {
+    return {mixture, LogProb<Covariance>(mixture)};
+  }
+
+  py::object passes_;
+};
+
 Initialization initialization(const std::string& name) {
   if (name == "kmeans") return Initialization::kmeans;
   if (name == "k-means++") return Initialization::kmeans_plus_plus;
@@ -69,26 +125,11 @@ Initialization initialization(const std::string& name) {
 
 using Callback = std::function<bool(const std::string&, int, int, double, double, bool)>;
 
-template <class Covariance>
-py::dict fit_data(const BoundData& data, Index n_components, double tol, double reg_covar, int max_iter, int n_init,
-                  const std::string& init_params, const std::optional<DoubleArray>& weights,
-                  const std::optional<DoubleArray>& means, const std::optional<DoubleArray>& precisions,
-                  std::uint64_t seed, int n_threads, bool single, const Callback& callback,
-                  const BoundMixture<Covariance>* previous, double previous_bound) {
+/// Runs a fit, without the interpreter's lock, whose options have a callback of Python. An exception of the callback
+/// (Ctrl-C) stops the fit, and is handed over with the best model so far.
+template <class Fit>
+py::dict run_with_callback(FitOptions& options, const Callback& callback, const Fit& run) {
   static constexpr const char* stages[] = {"start", "seeding", "iteration", "end"};
-  FitOptions options;
-  options.tol = tol;
-  options.reg_covar = reg_covar;
-  options.max_iter = max_iter;
-  options.n_init = n_init;
-  options.initialization = initialization(init_params);
-  if (weights) options.start.weights = to_vector(*weights);
-  if (means) options.start.means = to_matrix(*means, n_components);
-  if (precisions) options.start.precisions = to_matrix(*precisions, n_matrices<Covariance>(n_components));
-  options.seed = seed;
-  options.n_threads = n_threads;
-  options.single = single;
-  // An exception of the callback (Ctrl-C) stops the fit, and is handed over with the best model so far.
   std::optional<py::error_already_set> raised;
   options.callback = [&](const Progress& p) {
     const py::gil_scoped_acquire lock;
@@ -102,7 +143,7 @@ py::dict fit_data(const BoundData& data, Index n_components, double tol, double 
   try {
     const auto result = [&] {
       const py::gil_scoped_release unlock;
-      return fit<Covariance>(data.data, n_components, options, previous ? &previous->mixture : nullptr, previous_bound);
+      return run();
     }();
     py::dict out = to_dict(result);
     out["raised"] = raised ? raised->value() : py::none();
@@ -111,6 +152,58 @@ py::dict fit_data(const BoundData& data, Index n_components, double tol, double 
     if (raised) throw py::error_already_set(*raised);
     throw;
   }
+}
+
+template <class Covariance>
+py::dict fit_data(const BoundData& data, Index n_components, double tol, double reg_covar, int max_iter, int n_init,
+                  const std::string& init_params, const std::optional<DoubleArray>& weights,
+                  const std::optional<DoubleArray>& means, const std::optional<DoubleArray>& precisions,
+                  std::uint64_t seed, int n_threads, bool single, const Callback& callback,
+                  const BoundMixture<Covariance>* previous, double previous_bound) {
+  FitOptions options;
+  options.tol = tol;
+  options.reg_covar = reg_covar;
+  options.max_iter = max_iter;
+  options.n_init = n_init;
+  options.initialization = initialization(init_params);
+  if (weights) options.start.weights = to_vector(*weights);
+  if (means) options.start.means = to_matrix(*means, n_components);
+  if (precisions) options.start.precisions = to_matrix(*precisions, n_matrices<Covariance>(n_components));
+  options.seed = seed;
+  options.n_threads = n_threads;
+  options.single = single;
+  return run_with_callback(options, callback, [&] {
+    return fit<Covariance>(data.data, n_components, options, previous ? &previous->mixture : nullptr, previous_bound);
+  });
+}
+
+template <class Covariance>
+py::dict fit_from_passes(const py::object& passes, const BoundMixture<Covariance>& start, double tol, double reg_covar,
+                         int max_iter, bool given_start, int n_threads, bool single, const Callback& callback,
+                         double previous_bound, const std::optional<State>& state) {
+  FitOptions options;
+  options.tol = tol;
+  options.reg_covar = reg_covar;
+  options.max_iter = max_iter;
+  options.reseed = !given_start;
+  options.n_threads = n_threads;
+  options.single = single;
+  RunState run;
+  if (state) {
+    run.iterations = std::get<0>(*state);
+    run.reseeds = std::get<1>(*state);
+    run.floored = std::get<2>(*state);
+    for (const auto& [cause, component, restart, iteration, kept] : std::get<3>(*state)) {
+      const auto known = std::find(std::begin(causes), std::end(causes), cause);
+      require(known != std::end(causes), "an event has an unknown cause");
+      run.events.push_back({static_cast<Event::Cause>(known - std::begin(causes)), component, restart, iteration});
+    }
+  }
+  const PythonPasses<Covariance> source(passes);
+  py::dict out = run_with_callback(
+      options, callback, [&] { return fit_passes<Covariance>(source, start.mixture, options, previous_bound, &run); });
+  out["state"] = py::make_tuple(run.iterations, run.reseeds, run.floored, out["events"]);
+  return out;
 }
 
 /// An array of n, or n x k, numbers of the asked type, filled without the interpreter's lock.
@@ -125,6 +218,53 @@ py::array filled(std::vector<py::ssize_t> shape, bool single, const Fill& fill) 
   };
   if (single) return make(0.0f);
   return make(0.0);
+}
+
+template <class Covariance>
+void bind_statistics(py::module_& m, py::dict& types) {
+  using Bound = Statistics<Covariance>;
+  const std::string name = std::string("Statistics_") + Covariance::name;
+  py::class_<Bound> type(m, name.c_str(), "Sufficient statistics of rows for one covariance type.");
+  type.def(py::init(&to_statistics<Covariance>), py::arg("counts"), py::arg("means"), py::arg("covariances"),
+           py::arg("log_likelihood"), py::arg("total_weight"));
+  type.def_static(
+      "of_labels",
+      [](const BoundData& data, const DoubleArray& centres, const py::array_t<std::int32_t>& labels, int n_threads) {
+        require(centres.ndim() == 2 && centres.shape(1) == data.data.cols(), "centres must have a column a feature");
+        require(labels.ndim() == 1 && labels.size() == data.data.rows(), "labels must be one for each row");
+        const std::vector<std::int32_t> given(labels.data(), labels.data() + labels.size());
+        const Matrix points = to_matrix(centres, centres.shape(0));
+        for (const std::int32_t label : given)
+          require(label >= 0 && label < points.rows(), "labels must be those of centres");
+        const py::gil_scoped_release unlock;
+        // About the mean of the centres; a power of two brings the squares of large data into range.
+        const double largest = (points.rowwise() - points.colwise().mean()).cwiseAbs().maxCoeff();
+        const double unit = largest > 0 && std::isfinite(largest) ? std::ldexp(1.0, -std::ilogb(largest)) : 1.0;
+        const Frame frame{points.colwise().mean(), RowVector::Constant(points.cols(), unit)};
+        auto statistics = statistics_of_labels<Covariance>(data.data, points, given.data(), frame, n_threads);
+        statistics.total_weight = statistics.counts.sum();
+        return statistics;
+      },
+      py::arg("data"), py::arg("centres"), py::arg("labels"), py::arg("n_threads"));
+  type.def("merge", &Bound::merge, py::arg("other"));
+  type.def("scale", &Bound::scale, py::arg("factor"));
+  type.def(
+      "maximize",
+      [](const Bound& statistics, double reg_covar, int n_threads) {
+        const auto mixture = [&] {
+          const py::gil_scoped_release unlock;
+          return maximize(statistics, reg_covar, nullptr, n_threads);
+        }();
+        return py::make_tuple(to_array(mixture.weights), to_array(mixture.means), to_array(mixture.covariances),
+                              to_array(mixture.precisions_cholesky));
+      },
+      py::arg("reg_covar"), py::arg("n_threads"));
+  type.def_property_readonly("counts", [](const Bound& s) { return to_array(s.counts); });
+  type.def_property_readonly("means", [](const Bound& s) { return to_array(s.means); });
+  type.def_property_readonly("covariances", [](const Bound& s) { return to_array(s.covariances); });
+  type.def_readonly("log_likelihood", &Bound::log_likelihood);
+  type.def_readonly("total_weight", &Bound::total_weight);
+  types[Covariance::name] = type;
 }
 
 template <class Covariance>
@@ -143,6 +283,20 @@ void bind_mixture(py::module_& m, py::dict& types) {
                   py::arg("reg_covar"), py::arg("max_iter"), py::arg("n_init"), py::arg("init_params"),
                   py::arg("weights"), py::arg("means"), py::arg("precisions"), py::arg("seed"), py::arg("n_threads"),
                   py::arg("single"), py::arg("callback"), py::arg("previous"), py::arg("previous_bound"));
+  type.def_static("fit_passes", &fit_from_passes<Covariance>, py::arg("passes"), py::arg("start"), py::kw_only(),
+                  py::arg("tol"), py::arg("reg_covar"), py::arg("max_iter"), py::arg("given_start"),
+                  py::arg("n_threads"), py::arg("single"), py::arg("callback"), py::arg("previous_bound"),
+                  py::arg("state"));
+  type.def(
+      "accumulate",
+      [](const Bound& b, const BoundData& data, int n_threads) {
+        return accumulate(b.mixture, data.data, n_threads, /*exact=*/true);
+      },
+      py::arg("data"), py::arg("n_threads"), py::call_guard<py::gil_scoped_release>());
+  type.def("arrays", [](const Bound& b) {
+    return py::make_tuple(to_array(b.mixture.weights), to_array(b.mixture.means), to_array(b.mixture.covariances),
+                          to_array(b.mixture.precisions_cholesky));
+  });
   type.def_static(
       "from_covariances",
       [](const DoubleArray& weights, const DoubleArray& means, const DoubleArray& covariances) {
@@ -154,6 +308,15 @@ void bind_mixture(py::module_& m, py::dict& types) {
                               to_array(mixture.precisions_cholesky));
       },
       py::arg("weights"), py::arg("means"), py::arg("covariances"));
+  type.def_static(
+      "check",
+      [](const DoubleArray& weights, const DoubleArray& means, const DoubleArray& covariances,
+         const DoubleArray& precisions_cholesky) {
+        const auto mixture = restore<Covariance>(weights, means, covariances, precisions_cholesky);
+        const py::gil_scoped_release unlock;
+        check_parameters(mixture);
+      },
+      py::arg("weights"), py::arg("means"), py::arg("covariances"), py::arg("precisions_cholesky"));
   type.def_static(
       "precisions",
       [](const DoubleArray& factors, Index n_components, Index n_features) {
@@ -232,16 +395,18 @@ void bind_mixture(py::module_& m, py::dict& types) {
 }
 
 template <class... Types>
-void bind_all(std::tuple<Types...>*, py::module_& m, py::dict& types) {
-  (bind_mixture<Types>(m, types), ...);
+void bind_all(std::tuple<Types...>*, py::module_& m, py::dict& mixtures, py::dict& statistics) {
+  (bind_statistics<Types>(m, statistics), ...);
+  (bind_mixture<Types>(m, mixtures), ...);
 }
 
 }  // namespace
 
 void bind_mixtures(py::module_& m) {
-  py::dict types;
-  bind_all(static_cast<Covariances*>(nullptr), m, types);
-  m.attr("mixtures") = types;
+  py::dict mixtures, statistics;
+  bind_all(static_cast<Covariances*>(nullptr), m, mixtures, statistics);
+  m.attr("mixtures") = mixtures;
+  m.attr("statistics") = statistics;
   m.def("aic", &aic, py::arg("mean_log_likelihood"), py::arg("n_parameters"), py::arg("total_weight"));
   m.def("bic", &bic, py::arg("mean_log_likelihood"), py::arg("n_parameters"), py::arg("total_weight"));
   m.def("icl", &icl, py::arg("mean_log_likelihood"), py::arg("certainty"), py::arg("n_parameters"),

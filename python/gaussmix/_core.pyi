@@ -1,7 +1,7 @@
 """The compiled core, as each of the modules `_core_baseline`, `_core_avx2` and `_core_avx512` has it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,12 @@ Doubles = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Callback = Callable[[str, int, int, float, float, bool], bool]
 
+Event = tuple[str, int, int, int, bool]
+State = tuple[int, int, list[int], list[Event]]  # iterations, reseeds, floored matrices, events
+
 config: dict[str, Any]
 mixtures: dict[str, type[Mixture]]
+statistics: dict[str, type[Statistics]]
 
 class Stopped(RuntimeError): ...
 
@@ -25,14 +29,42 @@ class FitResult(TypedDict):
     stopped: bool
     lower_bound: float
     lower_bounds: list[float]
-    events: list[tuple[str, int, int, int, bool]]
+    events: list[Event]
     restart: int
     raised: BaseException | None
+
+class PassesResult(FitResult):
+    state: State
+
+class Passes(Protocol):
+    def accumulate(self, mixture: Mixture, /) -> Statistics: ...
+    def score(self, mixture: Mixture, /) -> float: ...
+    def worst_rows(self, mixture: Mixture, count: int, /) -> Array: ...
 
 class Data:
     def __init__(self, arrays: Sequence[Array], weights: Doubles | None = None) -> None: ...
     @property
     def shape(self) -> tuple[int, int]: ...
+
+class Statistics:
+    def __init__(
+        self, counts: Array, means: Array, covariances: Array, log_likelihood: float, total_weight: float
+    ) -> None: ...
+    @staticmethod
+    def of_labels(data: Data, centres: Array, labels: NDArray[np.int32], n_threads: int) -> Statistics: ...
+    def merge(self, other: Statistics) -> None: ...
+    def scale(self, factor: float) -> None: ...
+    def maximize(self, reg_covar: float, n_threads: int) -> tuple[Doubles, Doubles, Doubles, Doubles]: ...
+    @property
+    def counts(self) -> Doubles: ...
+    @property
+    def means(self) -> Doubles: ...
+    @property
+    def covariances(self) -> Doubles: ...
+    @property
+    def log_likelihood(self) -> float: ...
+    @property
+    def total_weight(self) -> float: ...
 
 class Mixture:
     def __init__(self, weights: Array, means: Array, covariances: Array, precisions_cholesky: Array) -> None: ...
@@ -57,9 +89,28 @@ class Mixture:
         previous_bound: float,
     ) -> FitResult: ...
     @staticmethod
+    def fit_passes(
+        passes: Passes,
+        start: Mixture,
+        *,
+        tol: float,
+        reg_covar: float,
+        max_iter: int,
+        given_start: bool,
+        n_threads: int,
+        single: bool,
+        callback: Callback,
+        previous_bound: float,
+        state: State | None,
+    ) -> PassesResult: ...
+    def accumulate(self, data: Data, n_threads: int) -> Statistics: ...
+    def arrays(self) -> tuple[Doubles, Doubles, Doubles, Doubles]: ...
+    @staticmethod
     def from_covariances(
         weights: Array, means: Array, covariances: Array
     ) -> tuple[Doubles, Doubles, Doubles, Doubles]: ...
+    @staticmethod
+    def check(weights: Array, means: Array, covariances: Array, precisions_cholesky: Array) -> None: ...
     @staticmethod
     def precisions(precisions_cholesky: Array, n_components: int, n_features: int) -> Doubles: ...
     @staticmethod

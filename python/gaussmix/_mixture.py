@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, NamedTuple, Self
@@ -26,6 +27,7 @@ from gaussmix._validation import (
     output_dtype,
     warn_of_small_weights,
 )
+from gaussmix.io import save
 
 CovarianceType = Literal["full", "tied", "diag", "spherical"]
 
@@ -626,6 +628,32 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         fitted.events_ = []
         fitted.restarts_ = []
         return fitted
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a file, which :func:`gaussmix.load` and the C++ library read.
+
+        The file is in the safetensors layout. It holds the fitted arrays to the bit, the parameters, the names of the
+        features and the record of the fit; a `random_state` that is not an int, and callbacks, are not kept.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; one that is there is replaced whole, or on an error kept whole.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no model yet.
+        ValueError
+            If attributes or parameters that were set by hand do not fit together.
+        OSError
+            If the file cannot be written.
+
+        See Also
+        --------
+        gaussmix.load : The way back.
+        """
+        save(self, path)
 
     def _fit(self, X: Any, sample_weight: ArrayLike | None) -> Rows:
         """Check the input, run EM, and warn; return the checked rows."""

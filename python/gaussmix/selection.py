@@ -64,7 +64,7 @@ class GaussianMixtureIC(DensityMixin, BaseEstimator):
     Attributes
     ----------
     best_estimator_ : GaussianMixture
-        The best candidate, fitted to all rows.
+        The best candidate, fitted to all rows. Its `save` writes it to a file.
     best_params_ : dict
         Its `n_components` and `covariance_type`.
     criterion_ : float

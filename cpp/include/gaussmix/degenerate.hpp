@@ -43,6 +43,22 @@ bool lower_rank(const Data& data, int n_threads) {
   return !factor_resolved<Covariance>(total.covariances.row(0).data(), total.means.row(0), 0, u.data());
 }
 
+/// The same of rows that are known by their statistics.
+template <class Covariance>
+bool lower_rank(const Statistics<Covariance>& statistics) {
+  const Index d = statistics.n_features();
+  Statistics<Covariance> total(1, d);
+  for (Index k = 0; k < statistics.n_components(); ++k) {
+    Statistics<Covariance> part(1, d);
+    part.counts(0) = statistics.counts(k);
+    part.means = statistics.means.row(k);
+    part.covariances = statistics.covariances.row(matrix_of<Covariance>(k));
+    total.merge(part);
+  }
+  RowVector u(total.covariances.cols());
+  return !factor_resolved<Covariance>(total.covariances.row(0).data(), total.means.row(0), 0, u.data());
+}
+
 /// Rounds the parameters to what floats hold. \throws DegenerateData if variances are out of their range
 template <class Covariance>
 void round_to_single(Mixture<Covariance>& mixture) {

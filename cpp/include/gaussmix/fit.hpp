@@ -22,12 +22,10 @@
 #include <utility>
 #include <vector>
 
-#include "gaussmix/accumulate.hpp"
-#include "gaussmix/degenerate.hpp"
 #include "gaussmix/fit_options.hpp"
 #include "gaussmix/initialize.hpp"
 #include "gaussmix/maximize.hpp"
-#include "gaussmix/predict.hpp"
+#include "gaussmix/passes.hpp"
 
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
@@ -46,10 +44,20 @@ int n_trials(Index n, Index d, Index k) {
 template <class Covariance>
 class Run {
  public:
-  Run(const Data& data, Index n_components, const FitOptions& options, int restart)
-      : data_(data), k_(n_components), options_(options), restart_(restart) {}
+  Run(const Passes<Covariance>& passes, Index n_components, const FitOptions& options, int restart)
+      : passes_(passes), k_(n_components), options_(options), restart_(restart) {}
 
   const std::vector<Event>& events() const { return events_; }
+
+  RunState state() const { return {iteration_, reseeds_, floored_, events_}; }
+
+  /// Goes on where a run in that state was: before `from`.
+  void resume(const RunState& state) {
+    earlier_ = iteration_ = state.iterations;
+    earlier_reseeds_ = state.reseeds;
+    floored_ = state.floored;
+    events_ = state.events;
+  }
 
   /// What starts and restarts are compared by: without floored covariances first, then by likelihood.
   std::pair<bool, double> ranked(double bound) const {
@@ -58,11 +66,11 @@ class Run {
         bound};
   }
 
-  /// The mixture to start from: of several drawn ones the best after a short run.
-  Mixture<Covariance> start() {
+  /// The mixture to start from, drawn from the rows: of several the best after a short run.
+  Mixture<Covariance> start(const Data& data) {
     const Start& given = options_.start;
     if (given.complete()) return from_precisions<Covariance>(*given.weights, *given.means, *given.precisions);
-    const int trials = given.means ? 1 : n_trials<Covariance>(data_.rows(), data_.cols(), k_);
+    const int trials = given.means ? 1 : n_trials<Covariance>(data.rows(), data.cols(), k_);
     std::optional<Mixture<Covariance>> best;
     std::vector<Event> best_events;
     std::vector<Index> best_floored;
@@ -73,7 +81,7 @@ class Run {
       floored_.clear();
       iteration_ = 0;
       try {
-        auto mixture = draw(static_cast<std::uint32_t>(restart_ * trials + trial));
+        auto mixture = draw(data, static_cast<std::uint32_t>(restart_ * trials + trial));
         if (trials == 1) return mixture;
         const auto drawn_events = events_;
         const auto drawn_floored = floored_;
@@ -102,20 +110,20 @@ class Run {
 
   FitResult<Covariance> from(Mixture<Covariance> mixture, double previous_bound) {
     FitResult<Covariance> result;
-    reseeds_ = 0;
+    reseeds_ = earlier_reseeds_;
     for (int iteration = 1; iteration <= options_.max_iter && !result.converged && !result.stopped; ++iteration) {
-      iteration_ = iteration;
-      const auto statistics = pass(mixture);
+      iteration_ = earlier_ + iteration;
+      const auto statistics = passes_.accumulate(mixture);
       auto [next, moved] = maximize_repaired(statistics, &mixture);
       const double bound = statistics.mean_log_likelihood(), change = bound - previous_bound;
       result.lower_bounds.push_back(bound);
       result.converged = std::abs(change) < options_.tol && !moved;
       previous_bound = moved ? -std::numeric_limits<double>::infinity() : bound;
       mixture = std::move(next);
-      result.stopped = report({Progress::Stage::iteration, restart_, iteration, bound, change, result.converged});
+      result.stopped = report({Progress::Stage::iteration, restart_, iteration_, bound, change, result.converged});
     }
     if (options_.single) round_to_single(mixture);
-    result.lower_bound = score(LogProb<Covariance>(mixture, options_.n_threads), data_, options_.n_threads);
+    result.lower_bound = passes_.score(mixture);
     result.mixture = std::move(mixture);
     return result;
   }
@@ -123,15 +131,9 @@ class Run {
   bool report(const Progress& progress) const { return options_.callback && options_.callback(progress); }
 
  private:
-  /// The E-step; a tolerance that the rounding of floats would hide asks for double.
-  Statistics<Covariance> pass(const Mixture<Covariance>& mixture) const {
-    const bool exact = options_.tol > 0 && options_.tol < 1e-6;
-    return accumulate(mixture, data_, options_.n_threads, exact);
-  }
-
-  Mixture<Covariance> draw(std::uint32_t stream) {
+  Mixture<Covariance> draw(const Data& data, std::uint32_t stream) {
     const Interrupt interrupt = [this] { return report({Progress::Stage::seeding, restart_, 0, 0, 0, false}); };
-    const auto statistics = initialize<Covariance>(data_, k_, options_.initialization, options_.start, options_.seed,
+    const auto statistics = initialize<Covariance>(data, k_, options_.initialization, options_.start, options_.seed,
                                                    stream, options_.n_threads, interrupt);
     return apply_start(maximize_repaired(statistics, nullptr).first, options_.start);
   }
@@ -142,7 +144,7 @@ class Run {
     reseeds_ = 0;
     for (int i = 0;; ++i) {
       if (report({Progress::Stage::seeding, restart_, 0, 0, 0, false})) throw Stopped();
-      const auto statistics = pass(mixture);
+      const auto statistics = passes_.accumulate(mixture);
       if (i == iterations) return statistics.mean_log_likelihood();
       mixture = maximize_repaired(statistics, &mixture).first;
     }
@@ -154,8 +156,7 @@ class Run {
                                                          const Mixture<Covariance>* previous) {
     Repairs repairs{floored_, {}};
     auto mixture = maximize(statistics, options_.reg_covar, &repairs, options_.n_threads);
-    if (repairs.floored.size() > floored_.size() && options_.reg_covar == 0 &&
-        (fewer_distinct_rows(data_, k_) || lower_rank<Covariance>(data_, options_.n_threads)))
+    if (repairs.floored.size() > floored_.size() && options_.reg_covar == 0 && passes_.degenerate(statistics))
       throw DegenerateData(singular_message);
     for (const Index m : repairs.floored) note(Event::Cause::floored, m);
     floored_ = repairs.floored;
@@ -175,11 +176,9 @@ class Run {
     if (repairs.starved.empty()) return false;
     const auto count = static_cast<int>(repairs.starved.size());
     const auto k = static_cast<int>(next.n_components());
-    const bool reseed = !options_.start.any() && reseeds_ + count <= 2 * k && count < k;
-    const auto rows = reseed ? worst_rows(LogProb<Covariance>(next, options_.n_threads), data_, repairs.starved.size(),
-                                          options_.n_threads)
-                             : std::vector<Index>();
-    if (rows.size() < repairs.starved.size()) {
+    const bool reseed = options_.reseed && !options_.start.any() && reseeds_ + count <= 2 * k && count < k;
+    const Matrix rows = reseed ? passes_.worst_rows(next, count) : Matrix();
+    if (rows.rows() < count) {
       for (const Index c : repairs.starved) {
         next.means.row(c) = previous.means.row(c);
         if (!Covariance::shared) {
@@ -191,9 +190,9 @@ class Run {
       return false;
     }
     next.weights *= 1 - static_cast<double>(count) / k;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      const Index c = repairs.starved[i];
-      for (Index j = 0; j < data_.cols(); ++j) next.means(c, j) = data_(rows[i], j);
+    for (Index i = 0; i < rows.rows(); ++i) {
+      const Index c = repairs.starved[static_cast<std::size_t>(i)];
+      next.means.row(c) = rows.row(i);
       next.weights(c) = 1.0 / k;
       if (!Covariance::shared) floored_.erase(std::remove(floored_.begin(), floored_.end(), c), floored_.end());
       note(Event::Cause::reseeded, c);
@@ -202,12 +201,12 @@ class Run {
     return true;
   }
 
-  const Data& data_;
+  const Passes<Covariance>& passes_;
   Index k_;
   const FitOptions& options_;
   int restart_;
-  int iteration_ = 0;
-  int reseeds_ = 0;
+  int iteration_ = 0, earlier_ = 0;
+  int reseeds_ = 0, earlier_reseeds_ = 0;
   std::vector<Index> floored_;  // matrices that have the floor until the end of the run
   std::vector<Event> events_;
 };
@@ -257,12 +256,14 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
   };
   // Where nothing is drawn, all restarts are the same.
   const int restarts = previous || start.complete() || start.means ? 1 : options.n_init;
+  // A tolerance that the rounding of floats would hide asks for double.
+  const PassesOverData<Covariance> passes(data, options.n_threads, options.tol > 0 && options.tol < 1e-6);
   for (int restart = 0; restart < restarts && !stopped; ++restart) {
-    detail::Run<Covariance> run(data, n_components, options, restart);
+    detail::Run<Covariance> run(passes, n_components, options, restart);
     try {
       stopped = run.report({Progress::Stage::start, restart, 0, 0, 0, false});
       if (stopped) break;
-      auto result = run.from(previous ? *previous : run.start(), previous_bound);
+      auto result = run.from(previous ? *previous : run.start(data), previous_bound);
       stopped = run.report({Progress::Stage::end, restart, result.n_iter(), result.lower_bound, 0, result.converged}) ||
                 result.stopped;
       events.insert(events.end(), run.events().begin(), run.events().end());
@@ -285,6 +286,31 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
   best->events = std::move(events);
   best->stopped = stopped;
   return std::move(*best);
+}
+
+/// Fits a mixture by EM to rows that may lie anywhere, in one restart.
+///
+/// \param passes          the rows
+/// \param start           the mixture to start from, K components in d dimensions
+/// \param options         see FitOptions; those that draw a start do not count
+/// \param previous_bound  the mean log-likelihood before the last M-step, where a fit goes on
+/// \param state           if given, the run goes on from it, and it becomes that of the end: with `start` and
+///                        `previous_bound` of then, the result is that of a run without a break, to the bit
+/// \returns as `fit`, which does the same to rows in memory
+/// \throws DegenerateData, std::invalid_argument  as `fit`; whatever a pass throws
+template <class Covariance>
+FitResult<Covariance> fit_passes(const Passes<Covariance>& passes, const Mixture<Covariance>& start,
+                                 const FitOptions& options,
+                                 double previous_bound = -std::numeric_limits<double>::infinity(),
+                                 RunState* state = nullptr) {
+  require(options.tol >= 0 && options.reg_covar >= 0 && options.max_iter >= 0,
+          "tol, reg_covar and max_iter must not be negative");
+  detail::Run<Covariance> run(passes, start.n_components(), options, 0);
+  if (state) run.resume(*state);
+  auto result = run.from(start, previous_bound);
+  result.events = run.events();
+  if (state) *state = run.state();
+  return result;
 }
 
 }  // namespace GAUSSMIX_ABI

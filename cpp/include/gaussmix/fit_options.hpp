@@ -37,6 +37,14 @@ struct Event {
   int iteration;
 };
 
+/// What a run of EM knows beside its mixture and bound, so that it can go on after a break.
+struct RunState {
+  int iterations = 0;          ///< that were made
+  int reseeds = 0;             ///< components that were moved
+  std::vector<Index> floored;  ///< matrices that have the floor
+  std::vector<Event> events;
+};
+
 /// Options of `fit`; the defaults are scikit-learn's.
 struct FitOptions {
   double tol = 1e-3;        ///< on the change of the mean log-likelihood, nats
@@ -46,6 +54,7 @@ struct FitOptions {
   Initialization initialization = Initialization::kmeans;
   Start start;
   std::uint64_t seed = 0;
+  bool reseed = true;  ///< whether components without rows are moved to others; never where `start` gives anything
   int n_threads = 1;
   bool single = false;  ///< round the parameters of the result to float, and its lower bound with them
   std::function<bool(const Progress&)> callback;  ///< true stops the fit; the best model so far is returned

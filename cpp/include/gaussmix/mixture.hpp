@@ -2,6 +2,9 @@
 // row-major matrix per parameter, so that saving, binding and comparing need no code per type.
 #pragma once
 
+#include <cfloat>
+#include <cmath>
+
 #include "gaussmix/covariance.hpp"
 #include "gaussmix/types.hpp"
 
@@ -49,7 +52,34 @@ Mixture<Covariance> make_mixture(const Vector& weights, const Matrix& means, con
   mixture.means = means;
   return mixture;
 }
+
+/// Whether every number is one that a float holds.
+inline bool single_precision(const Matrix& numbers) {
+  return (numbers.array().abs() <= FLT_MAX).all() && numbers.cast<float>().cast<double>() == numbers;
+}
 }  // namespace detail
+
+/// Checks parameters that come from elsewhere: finite, weights with sum 1 (to 1e-6), and factors that belong to the
+/// covariances, up to rounding: of floats where all of these are floats.
+/// \throws std::invalid_argument if they do not fit together
+template <class Covariance>
+void check_parameters(const Mixture<Covariance>& mixture) {
+  const Index k = mixture.n_components(), d = mixture.n_features(), matrices = n_matrices<Covariance>(k);
+  require(k > 0 && d > 0 && mixture.means.allFinite(),
+          "means must be finite, with at least one component and one feature");
+  require(mixture.weights.size() == k && mixture.weights.allFinite() && (mixture.weights.array() >= 0).all() &&
+              std::abs(mixture.weights.sum() - 1) <= 1e-6,
+          "weights must be one for each component, not negative and with sum 1");
+  for (const Matrix* m : {&mixture.covariances, &mixture.precisions_cholesky})
+    require(m->rows() == matrices && m->cols() == Covariance::entries(d) && m->allFinite(),
+            "covariances and precisions_cholesky must have the shape of their type and be finite");
+  const bool single =
+      detail::single_precision(mixture.covariances) && detail::single_precision(mixture.precisions_cholesky);
+  for (Index m = 0; m < matrices; ++m)
+    require(Covariance::is_factor(mixture.covariances.row(m).data(), mixture.precisions_cholesky.row(m).data(), d,
+                                  single ? FLT_EPSILON : DBL_EPSILON),
+            "covariances must be positive-definite, and precisions_cholesky the factors of their inverses");
+}
 
 /// A mixture from its covariances. Weights are normalised to sum to 1.
 /// \throws NotPositiveDefinite if a covariance is not; std::invalid_argument if a size or value does not fit.

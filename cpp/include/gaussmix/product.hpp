@@ -89,4 +89,5 @@ void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector
     });
 }
 
+}  // namespace GAUSSMIX_ABI
 }  // namespace gaussmix

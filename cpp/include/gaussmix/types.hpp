@@ -42,6 +42,12 @@ class DegenerateData : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+/// A file does not hold a model that can be read: not of this format, of a newer version, damaged, or inconsistent.
+class ModelFileError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 /// Called now and then in long work; true asks to stop.
 using Interrupt = std::function<bool()>;
 

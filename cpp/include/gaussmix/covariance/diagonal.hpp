@@ -59,6 +59,13 @@ struct Diagonal {
 
   static void precision(const double* u, Index d, double* p) { Row(p, d) = ConstRow(u, d).cwiseAbs2(); }
   static void covariance(const double* u, Index d, double* v) { Row(v, d) = ConstRow(u, d).cwiseAbs2().cwiseInverse(); }
+
+  /// Whether U is the factor of the variances, up to rounding to `epsilon`.
+  static bool is_factor(const double* covariance, const double* u, Index d, double epsilon) {
+    const auto one = (ConstRow(covariance, d).array().sqrt() * ConstRow(u, d).array()).eval();
+    return (ConstRow(u, d).array() > 0).all() && ((one - 1).abs() <= 16 * epsilon).all();
+  }
+
   static double log_det(const double* u, Index d) { return ConstRow(u, d).array().log().sum(); }
 
   static void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {

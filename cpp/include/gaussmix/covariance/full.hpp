@@ -112,6 +112,36 @@ struct Full {
     Square(sigma, d, d) = product;
   }
 
+  /// Whether U is the factor of Sigma, up to rounding to `epsilon`. With s the standard deviations, A = diag(s) U and
+  /// M = A^-T, M M^T is the matrix of correlations; rounding in A changes it by epsilon (g_i + g_j), with
+  /// g = |M| |A|^T |M| 1 (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 8.1), which stays small
+  /// where only the condition is large. Over 300 features and conditions to 1e13 errors were below 1.5 times that.
+  static bool is_factor(const double* covariance, const double* u, Index d, double epsilon) {
+    const ConstSquare sigma(covariance, d, d), factor(u, d, d);
+    if (!((sigma.diagonal().array() > 0).all() && (factor.diagonal().array() > 0).all())) return false;
+    for (Index i = 0; i < d; ++i)
+      for (Index j = 0; j < i; ++j)
+        if (factor(i, j) != 0) return false;
+    const Vector s = sigma.diagonal().cwiseSqrt();
+    const Matrix a = s.asDiagonal() * factor;
+    const Matrix m = a.transpose().triangularView<Eigen::Lower>().solve(Matrix::Identity(d, d));
+    const Vector g = m.cwiseAbs() * (a.cwiseAbs().transpose() * (m.cwiseAbs() * Vector::Ones(d))).eval();
+    if (!g.allFinite()) return false;
+    const Block columns = m.transpose();
+    Block correlations = Block::Zero(d, d);
+    add_transposed_product(correlations, columns, columns);
+    const double tolerance = 16 * epsilon, largest = sigma.cwiseAbs().maxCoeff();
+    for (Index i = 0; i < d; ++i)
+      for (Index j = 0; j <= i; ++j) {
+        const double off = std::abs(sigma(i, j) / s(i) / s(j) - correlations(i, j));
+        // The factor is made of the lower half alone; the other may differ by what Python's check of symmetry allows.
+        const double skew = std::abs(sigma(i, j) / 4 - sigma(j, i) / 4);
+        if (!(off <= tolerance * (g(i) + g(j)))) return false;
+        if (!(skew <= 0.5 * (1e-8 * largest + 1e-5 * std::abs(sigma(i, j))))) return false;
+      }
+    return true;
+  }
+
   /// log |U|
   static double log_det(const double* u, Index d) { return ConstSquare(u, d, d).diagonal().array().log().sum(); }
 

@@ -52,6 +52,11 @@ struct Spherical {
 
   static void precision(const double* u, Index /*d*/, double* p) { p[0] = u[0] * u[0]; }
   static void covariance(const double* u, Index /*d*/, double* v) { v[0] = 1 / (u[0] * u[0]); }
+
+  static bool is_factor(const double* covariance, const double* u, Index /*d*/, double epsilon) {
+    return u[0] > 0 && std::abs(std::sqrt(covariance[0]) * u[0] - 1) <= 16 * epsilon;
+  }
+
   static double log_det(const double* u, Index d) { return static_cast<double>(d) * std::log(u[0]); }
 
   static void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {

@@ -1,0 +1,70 @@
+// What EM asks of the rows, and nothing else: one pass for the statistics of a model, one for its likelihood, and the
+// rows that it explains worst. Rows in memory answer by `accumulate`; files and clusters by whatever sums up the same
+// `Statistics` from their parts.
+#pragma once
+
+#include <vector>
+
+#include "gaussmix/accumulate.hpp"
+#include "gaussmix/degenerate.hpp"
+#include "gaussmix/predict.hpp"
+
+namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
+
+/// Passes over rows that may lie anywhere.
+template <class Covariance>
+class Passes {
+ public:
+  virtual ~Passes() = default;
+
+  /// The statistics of all rows under a model of K components in d dimensions.
+  virtual Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture) const = 0;
+
+  /// The mean log-likelihood sum_n w_n log p(x_n) / sum_n w_n, in nats.
+  virtual double score(const Mixture<Covariance>& mixture) const = 0;
+
+  /// At most `count` rows of positive weight with the lowest log-densities, lowest first: m x d.
+  virtual Matrix worst_rows(const Mixture<Covariance>& mixture, Index count) const = 0;
+
+  /// Whether no fit without regularisation can be made of the rows whose statistics these are.
+  virtual bool degenerate(const Statistics<Covariance>& statistics) const { return detail::lower_rank(statistics); }
+};
+
+/// Passes over rows in memory, which must outlive them.
+template <class Covariance>
+class PassesOverData : public Passes<Covariance> {
+ public:
+  /// \param exact  whether many rows of floats are computed in double all the same
+  PassesOverData(const Data& data, int n_threads, bool exact) : data_(data), n_threads_(n_threads), exact_(exact) {}
+
+  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture) const override {
+    return gaussmix::accumulate(mixture, data_, n_threads_, exact_);
+  }
+
+  double score(const Mixture<Covariance>& mixture) const override {
+    return gaussmix::score(LogProb<Covariance>(mixture, n_threads_), data_, n_threads_);
+  }
+
+  Matrix worst_rows(const Mixture<Covariance>& mixture, Index count) const override {
+    const auto rows = gaussmix::worst_rows(LogProb<Covariance>(mixture, n_threads_), data_,
+                                           static_cast<std::size_t>(count), n_threads_);
+    Matrix result(static_cast<Index>(rows.size()), data_.cols());
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      for (Index j = 0; j < data_.cols(); ++j) result(static_cast<Index>(i), j) = data_(rows[i], j);
+    return result;
+  }
+
+  bool degenerate(const Statistics<Covariance>& statistics) const override {
+    return detail::fewer_distinct_rows(data_, statistics.n_components()) ||
+           detail::lower_rank<Covariance>(data_, n_threads_);
+  }
+
+ private:
+  const Data& data_;
+  int n_threads_;
+  bool exact_;
+};
+
+}  // namespace GAUSSMIX_ABI
+}  // namespace gaussmix

@@ -1,0 +1,374 @@
+// Model files: round trips to the bit for every type, files of old releases, and hostile files.
+#include "gaussmix/io.hpp"
+
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <limits>
+
+#include "gaussmix/predict.hpp"
+#include "instances.hpp"
+#include "problems.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size);
+
+namespace {
+
+using namespace problems;
+using gaussmix::ModelFileError;
+namespace fs = std::filesystem;
+
+/// A folder of its own for each test, removed at the end.
+struct Folder {
+  fs::path path = fs::temp_directory_path() / ("gaussmix-io-" + std::to_string(std::random_device{}()));
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+};
+
+std::string contents(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+template <class Mixture>
+std::string saved(const Mixture& mixture, bool single = false) {
+  std::ostringstream out;
+  gaussmix::save(mixture, out, single);
+  return out.str();
+}
+
+gaussmix::AnyMixture loaded(const std::string& bytes) {
+  std::istringstream in(bytes);
+  return gaussmix::load(in);
+}
+
+/// A file of this header, with that many zero bytes after it.
+std::string file(const std::string& header, std::size_t data = 0) {
+  std::string bytes;
+  for (int i = 0; i < 8; ++i) bytes += static_cast<char>(static_cast<unsigned char>(header.size() >> 8 * i));
+  return bytes + header + std::string(data, '\0');
+}
+
+/// The bytes with the first `from` in them replaced, and the length of the header corrected.
+std::string replaced(const std::string& bytes, const std::string& from, const std::string& to) {
+  const std::size_t length = static_cast<unsigned char>(bytes[0]) + 256u * static_cast<unsigned char>(bytes[1]);
+  std::string header = bytes.substr(8, length);
+  const auto at = header.find(from);
+  if (at == std::string::npos) throw std::logic_error("nothing to replace: " + from);
+  header.replace(at, from.size(), to);
+  return file(header) + bytes.substr(8 + length);
+}
+
+template <class Covariance>
+struct ModelFile : testing::Test {};
+TYPED_TEST_SUITE(ModelFile, AllTypes, TypeNames);
+
+TYPED_TEST(ModelFile, comes_back_to_the_bit) {
+  const auto mixture = random_mixture<TypeParam>(3, 4, 1, 3, 1e9);
+  const std::string bytes = saved(mixture);
+  const auto again = loaded(bytes);
+  EXPECT_TRUE(same_bits(std::get<gaussmix::Mixture<TypeParam>>(again), mixture));
+  EXPECT_EQ(saved(again), bytes);
+  EXPECT_EQ((8 + static_cast<unsigned char>(bytes[0])) % 8, 0) << "data must be aligned";
+}
+
+TYPED_TEST(ModelFile, floats_come_back_to_the_bit) {
+  auto mixture = random_mixture<TypeParam>(3, 4, 2, 3, 1e5);
+  EXPECT_THROW(saved(mixture, true), std::invalid_argument);
+  for (Matrix* m : {&mixture.means, &mixture.covariances, &mixture.precisions_cholesky})
+    *m = m->template cast<float>().template cast<double>().eval();
+  mixture.weights = mixture.weights.template cast<float>().template cast<double>().eval();
+  const std::string bytes = saved(mixture, true);
+  EXPECT_TRUE(same_bits(std::get<gaussmix::Mixture<TypeParam>>(loaded(bytes)), mixture));
+  // The factors are rounded to floats, which is no mistake in a file of doubles either.
+  EXPECT_TRUE(same_bits(std::get<gaussmix::Mixture<TypeParam>>(loaded(saved(mixture))), mixture));
+}
+
+TYPED_TEST(ModelFile, ill_conditioned_and_badly_scaled_models_are_accepted) {
+  for (const double condition : {1e6, 1e12}) {
+    for (unsigned seed = 0; seed < 20; ++seed) {
+      auto mixture = random_mixture<TypeParam>(2, 6, seed, 3, condition);
+      if (std::string(TypeParam::name) != "spherical") {
+        const RowVector scale = (RowVector(6) << 1e-100, 1e-3, 1, 1e5, 1e60, 1e140).finished();
+        for (Index m = 0; m < mixture.covariances.rows(); ++m) {
+          TypeParam::rescale(mixture.covariances.row(m).data(), scale);
+          TypeParam::rescale_factor(mixture.precisions_cholesky.row(m).data(), scale);
+        }
+      }
+      EXPECT_NO_THROW(gaussmix::check_parameters(mixture)) << condition << ' ' << seed;
+      for (Matrix* m : {&mixture.covariances, &mixture.precisions_cholesky})
+        if (m->cwiseAbs().maxCoeff() < 1e30) *m = m->template cast<float>().template cast<double>().eval();
+      EXPECT_NO_THROW(gaussmix::check_parameters(mixture)) << condition << ' ' << seed;
+    }
+  }
+}
+
+TYPED_TEST(ModelFile, a_wrong_factor_is_refused) {
+  const auto good = random_mixture<TypeParam>(2, 4, 3, 3, 1e6);
+  for (const double factor : {0.999999, 1.000001, -1.0, 1e6, 1e-6}) {
+    auto bad = good;
+    bad.precisions_cholesky.row(0) *= factor;
+    EXPECT_THROW(gaussmix::check_parameters(bad), std::invalid_argument) << factor;
+  }
+  if (TypeParam::entries(4) != 16) return;
+  auto bad = good;
+  bad.precisions_cholesky(0, 3) *= -1;
+  EXPECT_THROW(gaussmix::check_parameters(bad), std::invalid_argument) << "an entry above the diagonal";
+  bad = good;
+  bad.precisions_cholesky(0, 4) = 1e-3;
+  EXPECT_THROW(gaussmix::check_parameters(bad), std::invalid_argument) << "an entry below the diagonal";
+  bad = good;
+  bad.covariances(0, 1) *= 1.01;
+  EXPECT_THROW(gaussmix::check_parameters(bad), std::invalid_argument) << "not symmetric";
+}
+
+TYPED_TEST(ModelFile, parameters_that_are_none_are_neither_written_nor_read) {
+  const auto good = random_mixture<TypeParam>(2, 2, 4);
+  const std::string bytes = saved(good);
+  const double nan = std::nan(""), infinity = std::numeric_limits<double>::infinity();
+  // The data begin with the covariances and end with the weights.
+  const std::size_t data = bytes.size() - 8 * static_cast<std::size_t>(2 + 4 + 2 * good.covariances.size());
+  for (const double value : {nan, infinity, -1.0, 0.0, 1e300}) {
+    for (const std::size_t at : {data, bytes.size() - 8}) {
+      std::string bad = bytes;
+      std::memcpy(&bad[at], &value, 8);
+      EXPECT_THROW(loaded(bad), ModelFileError) << value << " at " << at;
+    }
+    auto bad = good;
+    bad.covariances(0, 0) = value;
+    EXPECT_THROW(saved(bad), std::invalid_argument) << value;
+  }
+}
+
+TYPED_TEST(ModelFile, a_file_cut_anywhere_or_longer_is_refused) {
+  const std::string bytes = saved(random_mixture<TypeParam>(2, 3, 5));
+  for (std::size_t n = 0; n < bytes.size(); ++n) ASSERT_THROW(loaded(bytes.substr(0, n)), ModelFileError) << n;
+  EXPECT_THROW(loaded(bytes + '\0'), ModelFileError);
+}
+
+TYPED_TEST(ModelFile, any_byte_may_be_wrong) {
+  const auto mixture = random_mixture<TypeParam>(2, 2, 6);
+  const std::string bytes = saved(mixture);
+  for (std::size_t at = 0; at < bytes.size(); ++at)
+    for (const unsigned flip : {1u, 0x20u, 0x80u, 0xffu}) {
+      std::string bad = bytes;
+      bad[at] = static_cast<char>(static_cast<unsigned char>(bad[at]) ^ flip);
+      try {  // a low bit of a number may be anything; what is read must still be a mixture
+        std::visit([](const auto& m) { gaussmix::check_parameters(m); }, loaded(bad));
+      } catch (const ModelFileError&) {
+      }
+    }
+}
+
+std::vector<double> doubles(const fs::path& path) {
+  const std::string bytes = contents(path);
+  std::vector<double> values(bytes.size() / 8);
+  std::memcpy(values.data(), bytes.data(), 8 * values.size());
+  return values;
+}
+
+TYPED_TEST(ModelFile, files_of_old_releases_are_read) {
+  std::size_t folders = 0;
+  for (const auto& folder : fs::directory_iterator(fs::path(GAUSSMIX_TEST_DATA) / "data")) {
+    if (!folder.is_directory()) continue;
+    ++folders;
+    for (const std::string dtype : {"float64", "float32"})
+      for (const std::string writer : {"python", "cpp"}) {
+        const std::string name = std::string(TypeParam::name) + "_" + dtype;
+        const fs::path path = folder.path() / (writer + "_" + name + ".safetensors");
+        const auto mixture = std::get<gaussmix::Mixture<TypeParam>>(gaussmix::load(path));
+        const auto expected = doubles(folder.path() / (name + ".f64"));
+        auto at = expected.begin();
+        const auto same = [&](const auto& numbers) {
+          const bool equal = std::equal(numbers.data(), numbers.data() + numbers.size(), at);
+          at += numbers.size();
+          return equal;
+        };
+        EXPECT_TRUE(same(mixture.weights) && same(mixture.means) && same(mixture.covariances) &&
+                    same(mixture.precisions_cholesky))
+            << path;
+        // The responsibilities that Python had.
+        const auto numbers = doubles(folder.path() / "rows.f64");
+        const Index d = mixture.n_features(), n = static_cast<Index>(numbers.size()) / d;
+        const Matrix rows = Eigen::Map<const Matrix>(numbers.data(), n, d);
+        Matrix r(n, mixture.n_components());
+        gaussmix::responsibilities(gaussmix::LogProb<TypeParam>(mixture), gaussmix::Data(rows), r.data(), 1);
+        ASSERT_EQ(expected.end() - at, r.size());
+        EXPECT_LE((r - Eigen::Map<const Matrix>(&*at, n, r.cols())).cwiseAbs().maxCoeff(), 1e-12) << path;
+      }
+  }
+  EXPECT_GE(folders, 1u);
+}
+
+TEST(ModelFile, the_corpus_of_the_fuzzer_is_read_or_refused) {
+  std::size_t files = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(GAUSSMIX_TEST_DATA) / "cpp" / "fuzz" / "corpus")) {
+    const std::string bytes = contents(entry.path());
+    EXPECT_EQ(LLVMFuzzerTestOneInput(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()), 0);
+    ++files;
+  }
+  EXPECT_GE(files, 10u);
+}
+
+const std::string metadata =
+    R"("__metadata__":{"format":"gaussmix","version":"1","covariance_type":"spherical","dtype":"float64"})";
+const std::string tensors = R"("means":{"dtype":"F64","shape":[1,1],"data_offsets":[0,8]},)"
+                            R"("weights":{"dtype":"F64","shape":[1],"data_offsets":[8,16]},)"
+                            R"("covariances":{"dtype":"F64","shape":[1],"data_offsets":[16,24]},)"
+                            R"("precisions_cholesky":{"dtype":"F64","shape":[1],"data_offsets":[24,32]})";
+
+/// A standard normal distribution under that header.
+std::string standard_normal(const std::string& header) {
+  std::string bytes = file(header, 32);
+  const double one = 1;
+  for (std::size_t from_end : {24u, 16u, 8u}) std::memcpy(&bytes[bytes.size() - from_end], &one, 8);
+  return bytes;
+}
+
+TEST(ModelFile, any_form_of_the_header_is_read) {
+  const std::string spaced = "\n {\t" + metadata + " ,\r\n" + tensors + " } \n";
+  const std::string last = "{" + tensors + "," + metadata + "}";
+  std::string escaped = "{" + metadata + "," + tensors + "}";
+  escaped.replace(escaped.find("gaussmix"), 8, R"(\u0067auss\u006Dix)");
+  escaped.replace(escaped.find("\"format"), 1, R"("x\"\\\/\b\f\n\r\t\ud83d\ude00é":"€😀","","format)");
+  escaped.replace(escaped.find("\"\",\"format"), 3, "");
+  const std::string more =
+      "{" + metadata + "," + tensors + R"(,"more":{"shape":[0,7],"data_offsets":[32,32],"dtype":"I64"}})";
+  for (const std::string& header : {spaced, last, more, "{" + metadata + "," + tensors + "}"})
+    EXPECT_EQ(std::visit([](const auto& m) { return m.n_features(); }, loaded(standard_normal(header))), 1) << header;
+}
+
+TEST(ModelFile, strings_with_escapes_are_read_and_written) {
+  const auto header = gaussmix::safetensors::parse_header(
+      R"({"__metadata__":{"a":"\"\\\/\b\f\n\r\t\u0041\u00e9\u20AC\ud83d\ude00","é€😀":""}})", 0);
+  EXPECT_EQ(header.metadata.at("a"), "\"\\/\b\f\n\r\tAé€😀");
+  EXPECT_EQ(header.metadata.count("é€😀"), 1u);
+  std::ostringstream out;
+  gaussmix::safetensors::write_header(out, header);
+  std::istringstream in(out.str());
+  EXPECT_EQ(gaussmix::safetensors::read_header(in, out.str().size()).metadata, header.metadata);
+}
+
+TEST(ModelFile, headers_that_are_none_are_refused) {
+  for (const std::string text : {"",
+                                 "{",
+                                 "[]",
+                                 "{}x",
+                                 "null",
+                                 "{\"a\":1}",
+                                 "{\"a\":{}}",
+                                 "{,}",
+                                 "{\"a\" {}}",
+                                 "{\"__metadata__\":{\"a\":1}}",
+                                 "{\"__metadata__\":{\"a\":\"b\",}}",
+                                 "{\"__metadata__\":{\"a\":\"\n\"}}",
+                                 "{\"__metadata__\":{\"a\":\"\\x\"}}",
+                                 "{\"__metadata__\":{\"a\":\"\\ud800\"}}",
+                                 "{\"__metadata__\":{\"a\":\"\\udc00\"}}",
+                                 "{\"__metadata__\":{\"a\":\"\\ud800\\u0041\"}}",
+                                 "{\"__metadata__\":{\"a\":\"\\u12g4\"}}",
+                                 "{\"__metadata__\":{\"a\":\"\x80\"}}",
+                                 "{\"__metadata__\":{\"a\":\"\xc0\xaf\"}}",
+                                 "{\"__metadata__\":{\"a\":\"\xed\xa0\x80\"}}",
+                                 "{\"__metadata__\":{\"a\":\"\xf4\x90\x80\x80\"}}",
+                                 "{\"__metadata__\":{\"a\":\"\xe2\x82\"}}",
+                                 "{\"__metadata__\":{\"a\":\"b\",\"a\":\"b\"}}",
+                                 "{\"__metadata__\":{},\"__metadata__\":{}}"})
+    EXPECT_THROW(gaussmix::safetensors::parse_header(text, 0), ModelFileError) << text;
+  const std::string deep(100000, '[');
+  EXPECT_THROW(gaussmix::safetensors::parse_header(deep, 0), ModelFileError);
+  EXPECT_THROW(gaussmix::safetensors::parse_header("{\"a\":{\"shape\":" + deep, 0), ModelFileError);
+}
+
+TEST(ModelFile, tensors_that_do_not_fit_are_refused) {
+  const auto with = [](const std::string& tensor) {
+    return gaussmix::safetensors::parse_header("{" + tensor + "}", 16);
+  };
+  const std::string good = R"("a":{"dtype":"F64","shape":[2],"data_offsets":[0,16]})";
+  EXPECT_EQ(with(good).tensors.at("a").end, 16u);
+  for (
+      const std::string& bad : std::vector<std::string>{
+          good + "," + good, R"("a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]})",
+          R"("a":{"dtype":"F64","shape":[2],"data_offsets":[8,24]})",
+          R"("a":{"dtype":"F64","shape":[2],"data_offsets":[16,0]})",
+          R"("a":{"dtype":"F64","shape":[2],"data_offsets":[0,16,16]})",
+          R"("a":{"dtype":"F64","shape":[2],"data_offsets":[0,16]},"b":{"dtype":"F64","shape":[1],"data_offsets":[8,16]})",
+          R"("a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]})",
+          R"("a":{"dtype":"F64","shape":[4294967296,4294967297],"data_offsets":[0,16]})",
+          R"("a":{"dtype":"F64","shape":[2305843009213693954],"data_offsets":[0,16]})",
+          R"("a":{"dtype":"F64","shape":[18446744073709551618],"data_offsets":[0,16]})",
+          R"("a":{"dtype":"F64","shape":[-2],"data_offsets":[0,16]})",
+          R"("a":{"dtype":"F64","shape":[2.0],"data_offsets":[0,16]})",
+          R"("a":{"dtype":"F64","shape":[02],"data_offsets":[0,16]})",
+          R"("a":{"dtype":"F64","shape":[2,1,1,1,1,1,1,1,1],"data_offsets":[0,16]})",
+          R"("a":{"dtype":"F64","shape":[[2]],"data_offsets":[0,16]})",
+          R"("a":{"dtype":"BF16","shape":[8],"data_offsets":[0,16]})", R"("a":{"dtype":"F64","shape":[2]})",
+          R"("a":{"dtype":"F64","shape":[2],"shape":[2],"data_offsets":[0,16]})",
+          R"("a":{"dtype":"F64","shape":[2],"data_offsets":[0,16],"more":[0]})"})
+    EXPECT_THROW(with(bad), ModelFileError) << bad;
+}
+
+TEST(ModelFile, models_that_are_not_understood_are_refused) {
+  const std::string good = standard_normal("{" + metadata + "," + tensors + "}");
+  ASSERT_NO_THROW(loaded(good));
+  for (const auto& [from, to] :
+       std::vector<std::pair<std::string, std::string>>{{"gaussmix", "pt"},
+                                                        {"\"1\"", "\"2\""},
+                                                        {"spherical", "cubical"},
+                                                        {"float64", "float16"},
+                                                        {"float64", "float32"},
+                                                        {"\"format\"", "\"form\""},
+                                                        {"\"version\"", "\"v\""},
+                                                        {"\"dtype\":\"float64\"", "\"x\":\"\""},
+                                                        {"means", "mean"},
+                                                        {"weights", "weight"},
+                                                        {"[1,1]", "[1]"},
+                                                        {"[1,1]", "[1,1,1]"},
+                                                        {"spherical", "diag"}})
+    EXPECT_THROW(loaded(replaced(good, from, to)), ModelFileError) << from << " -> " << to;
+  try {
+    loaded(replaced(good, "\"1\"", "\"2\""));
+  } catch (const ModelFileError& error) {
+    EXPECT_NE(std::string(error.what()).find("reads version 1"), std::string::npos) << error.what();
+  }
+}
+
+TEST(ModelFile, a_huge_header_is_not_allocated) {
+  for (const int top : {0x01, 0x7f, 0xff}) {
+    std::string bytes(16, '\0');
+    bytes[7] = static_cast<char>(top);
+    EXPECT_THROW(loaded(bytes), ModelFileError);
+  }
+}
+
+TEST(ModelFile, files_are_replaced_whole) {
+  const Folder folder;
+  const fs::path path = folder.path / "model.safetensors";
+  const auto first = random_mixture<gaussmix::Full>(2, 3, 7), second = random_mixture<gaussmix::Full>(4, 2, 8);
+  gaussmix::save(first, path);
+  fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
+  fs::create_symlink("model.safetensors", folder.path / "link");
+  gaussmix::save(gaussmix::AnyMixture(second), folder.path / "link");
+  EXPECT_TRUE(fs::is_symlink(folder.path / "link"));
+  EXPECT_TRUE(same_bits(std::get<gaussmix::Mixture<gaussmix::Full>>(gaussmix::load(path)), second));
+  EXPECT_EQ(fs::status(path).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+
+  auto bad = second;
+  bad.weights(0) = 5;
+  EXPECT_THROW(gaussmix::save(bad, path), std::invalid_argument);
+  EXPECT_EQ(contents(path), saved(second));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()), 2) << "a file was left";
+}
+
+TEST(ModelFile, what_is_no_file_is_an_error) {
+  const Folder folder;
+  EXPECT_THROW(gaussmix::load(folder.path / "none"), std::system_error);
+  EXPECT_THROW(gaussmix::load(folder.path), ModelFileError);
+  const auto mixture = random_mixture<gaussmix::Tied>(2, 3, 9);
+  EXPECT_THROW(gaussmix::save(mixture, folder.path), std::system_error);
+  EXPECT_THROW(gaussmix::save(mixture, folder.path / "none" / "model"), std::system_error);
+  EXPECT_TRUE(fs::is_empty(folder.path));
+}
+
+}  // namespace
