@@ -19,7 +19,7 @@ from gaussmix._checkpoint import Course, Restart, read_course, write_course
 from gaussmix._dispatch import core, threads
 from gaussmix._mixture import FitEvent, FitRestart, GaussianMixture, _draw_seed
 from gaussmix._passes import Parameters, Passes, Source, Survey, survey
-from gaussmix._progress import Reporter
+from gaussmix._progress import Meter, Reporter
 from gaussmix._seeding import Seeding, default_sample_size, start
 from gaussmix._validation import warn_of_small_weights
 
@@ -44,6 +44,8 @@ class Plan:
         Iterations between two writes.
     resume : bool
         Whether to go on from a checkpoint that is there.
+    meter : Meter or None
+        Is told of iterations.
     """
 
     seeding: Seeding = "reservoir"
@@ -51,6 +53,7 @@ class Plan:
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: int = 10
     resume: bool = True
+    meter: Meter | None = None
 
 
 @dataclass
@@ -207,7 +210,9 @@ class _BlockFit:
         self.stopped |= self._report("end", number, restart.iterations, restart.lower_bound, 0.0, restart.converged)
         self._course.forget_all_but_the_best()
 
-    def _fit_passes(self, passes: Any, number: int, restart: Restart, iterations: int, single: bool) -> core.FitResult:
+    def _fit_passes(
+        self, passes: Any, number: int, restart: Restart, iterations: int, single: bool
+    ) -> core.PassesResult:
         estimator = self._estimator
 
         def callback(stage: str, _: int, iteration: int, bound: float, change: float, converged: bool) -> bool:
@@ -241,6 +246,11 @@ class _BlockFit:
         return Parameters(self._estimator.covariance_type, *arrays)
 
     def _report(self, stage: str, number: int, iteration: int, bound: float, change: float, converged: bool) -> bool:
+        meter = self._plan.meter
+        if meter is not None and stage in ("start", "iteration"):
+            restarts = self._n_init - number - 1
+            left = self._estimator.max_iter - iteration + restarts * self._estimator.max_iter
+            meter.iterate(number, iteration, left)
         return self.reporter(stage, number, iteration, bound, change, converged)
 
     def _write(self) -> None:
@@ -309,10 +319,10 @@ def _digest(estimator: GaussianMixture, found: Survey, seeding: str, size: int) 
     """Return what tells a fit from others: of its parameters, and of how many rows there are and a sample of them."""
     digest = hashlib.sha256(f"{seeding} {size} {found.rows} {found.total_weight}".encode())
     for array in found.sample:
-        digest.update(np.ascontiguousarray(array))
+        digest.update(array.tobytes())
     for name, value in sorted(estimator.get_params(deep=False).items()):
         if name.endswith("_init") and value is not None and not np.isscalar(value):
-            digest.update(np.ascontiguousarray(value, dtype=np.float64))
+            digest.update(np.asarray(value, dtype=np.float64).tobytes())
         elif name not in ("verbose", "verbose_interval", "n_threads"):
             text = "drawn" if isinstance(value, np.random.RandomState) else repr(value)
             digest.update(f"{name}={text}".encode())

@@ -171,6 +171,8 @@ class Survey(NamedTuple):
 
     Attributes
     ----------
+    first : int
+        Index of the first block.
     rows : tuple of int
         Rows of each block.
     n_features : int
@@ -187,6 +189,7 @@ class Survey(NamedTuple):
         A random sample of the rows with a weight, and one row beyond it, which tells what a row counts.
     """
 
+    first: int
     rows: tuple[int, ...]
     n_features: int
     positive: int
@@ -257,7 +260,8 @@ def survey(source: Source, size: int, seed: int) -> Survey:
     ValueError
         If a block is not valid, or does not fit to those before it.
     """
-    return source.reduce(partial(_survey_block, size + 1, seed), partial(_merge_surveys, size + 1))
+    found: Survey = source.reduce(partial(_survey_block, size + 1, seed), partial(_merge_surveys, size + 1))
+    return found
 
 
 def _survey_block(count: int, seed: int, index: int, X: Any, sample_weight: Any) -> Survey:
@@ -267,6 +271,7 @@ def _survey_block(count: int, seed: int, index: int, X: Any, sample_weight: Any)
     keys = of_chosen / (1 - generator(seed, 0, index).random(len(chosen)))
     places = Sample(chosen[:, None], of_chosen, keys).largest(count)
     return Survey(
+        first=index,
         rows=(len(X),),
         n_features=X.shape[1],
         positive=len(chosen),
@@ -279,10 +284,14 @@ def _survey_block(count: int, seed: int, index: int, X: Any, sample_weight: Any)
 
 def _merge_surveys(count: int, a: Survey, b: Survey) -> Survey:
     if a.n_features != b.n_features:
-        raise ValueError(f"Some blocks have {a.n_features} features, and later ones have {b.n_features}.")
+        raise ValueError(
+            f"Block {b.first}: X has {b.n_features} features, but GaussianMixture is expecting {a.n_features} features "
+            "as input."
+        )
     if a.weighted != b.weighted:
-        raise ValueError("Some blocks have a sample_weight, and others have none.")
+        raise ValueError(f"Block {b.first}: either all blocks have a sample_weight, or none has one.")
     return Survey(
+        first=a.first,
         rows=a.rows + b.rows,
         n_features=a.n_features,
         positive=a.positive + b.positive,
@@ -357,7 +366,9 @@ class Passes:
             raise
 
     def _run(self, function: Callable[[int, Rows, Weights | None], T], merge: Callable[[T, T], T]) -> T | None:
-        part = self._source.reduce(partial(_on_block, function, self.found.n_features), partial(_merge_parts, merge))
+        part: _Part[T] = self._source.reduce(
+            partial(_on_block, function, self.found.n_features), partial(_merge_parts, merge)
+        )
         if part.rows != self.found.rows:
             pairs = enumerate(zip(part.rows, self.found.rows, strict=False))
             different = next((i for i, (now, then) in pairs if now != then), min(len(part.rows), len(self.found.rows)))
@@ -470,7 +481,9 @@ def _partition(
     if covariance_type != "tied":
         matrices = np.zeros((len(centres), found.covariances.shape[1]))
         matrices[present] = found.covariances
-    return Moments(counts, means, matrices, found.log_likelihood, found.total_weight)
+    total = float(len(X)) if sample_weight is None else math.fsum(sample_weight)
+    # The core scales the weights of its rows by a power of 2; those of other blocks by another one.
+    return Moments(counts * (total / counts.sum()), means, matrices, 0.0, total)
 
 
 def _share(moments: Moments, centres: NDArray[np.float64], covariance_type: str) -> Moments:
