@@ -14,8 +14,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import assert_all_finite, check_array
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils import check_array
 
 from gaussmix._dispatch import core, threads
 from gaussmix._validation import FLOATS
@@ -226,14 +225,21 @@ def check_block(index: int, X: Any, sample_weight: Any, n_features: int | None =
             )
         if sample_weight is None:
             return X, None
-        weights = np.asarray(sample_weight)
-        if len(X) == weights.size == 0:
-            return X, np.empty(0)
-        weights = _check_sample_weight(weights, np.empty((len(X), 0)), dtype=np.float64)
-        assert_all_finite(weights, input_name="sample_weight")
+        # scikit-learn's check of weights refuses a block in which all are zero.
+        weights: Weights = check_array(
+            sample_weight,
+            dtype=np.float64,
+            order="C",
+            ensure_2d=False,
+            allow_nd=True,
+            ensure_min_samples=0,
+            input_name="sample_weight",
+        )
+        if weights.shape != (len(X),):
+            raise ValueError(f"sample_weight.shape == {weights.shape}, expected {(len(X),)}!")
         if (weights < 0).any():
             raise ValueError("Negative values in data passed to `sample_weight`; weights must be zero or positive.")
-        return X, np.ascontiguousarray(weights)
+        return X, weights
     except (ValueError, TypeError) as error:
         raise ValueError(f"Block {index}: {error}") from error
 
