@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench.python import tables
 from bench.python.calls import calls, compare_call
+from bench.python.clusters import compare_cluster, worker_counts
 from bench.python.iterations import compare
 from bench.python.machine import describe, dgemm
 from bench.python.memory import compare_memory
@@ -23,7 +24,7 @@ from bench.python.results import Results
 from bench.python.scaling import COVARIANCE_TYPES, compare_precision, grow, scale_threads
 from bench.python.sizes import FULL, SHORT, TINY, Sizes
 
-PARTS = ("iterations", "calls", "memory", "threads", "growth", "precision")
+PARTS = ("iterations", "calls", "memory", "threads", "growth", "precision", "clusters")
 
 
 def measure(results: Results, sizes: Sizes, parts: list[str], repeats: int) -> Iterator[str]:
@@ -47,6 +48,10 @@ def measure(results: Results, sizes: Sizes, parts: list[str], repeats: int) -> I
     for problem in sizes.precision if "precision" in parts else []:
         results.precision.append(compare_precision(problem, repeats, sizes.target))
         yield f"precision, {problem.name}"
+    for problem in sizes.clusters if "clusters" in parts else []:
+        for workers in worker_counts():
+            results.clusters.append(compare_cluster(problem, workers, sizes.blocks, repeats))
+            yield f"cluster of {workers}, {problem.name}"
 
 
 def main() -> None:

@@ -134,6 +134,9 @@ def markdown(results: Results) -> str:
         rows = [[p.problem, number(p.milliseconds), f"{p.ratio:.2f}", f"{p.difference:.0e}"] for p in results.precision]
         head = ["n x d, K, type", "float64 ms", "float32's time by it", "difference of likelihoods"]
         parts += ["Rows of float32:", table(head, rows)]
+    if results.clusters:
+        parts += ["An iteration on worker processes of one thread each, and by Spark on as many threads, ms:",
+                  _clusters(results)]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
@@ -145,3 +148,14 @@ def _memory(results: Results) -> str:
         for m in results.memory
     ]  # fmt: skip
     return table(["n x d, K, type", "the rows", *libraries], rows)
+
+
+def _clusters(results: Results) -> str:
+    counts = list(dict.fromkeys(count for c in results.clusters for count in c.dask))
+    rows = [
+        [c.problem, str(c.workers), number(c.in_memory), *(number(c.dask.get(count)) for count in counts),
+         number(c.spark) or c.reasons.get("spark", "")]
+        for c in results.clusters
+    ]  # fmt: skip
+    heads = ["n x d, K, type", "workers", "in memory", *(f"{count} blocks" for count in counts), "Spark"]
+    return table(heads, rows)

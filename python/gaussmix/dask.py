@@ -36,8 +36,8 @@ Block = tuple[NDArray[Any], NDArray[Any] | None]
 # Merges of a task; a power of two keeps the tree that of neighbours.
 _FAN_IN = 8
 # Tasks of a pass: enough to even out workers of different speed, few enough for the scheduler.
-_RUNS_A_THREAD = 16
-_RUNS_AT_LEAST = 64
+_RUNS_A_THREAD = 8
+_RUNS_AT_LEAST = 16
 
 
 class GaussianMixture(in_memory.GaussianMixture):
@@ -299,8 +299,8 @@ def _sums(
 class Collection:
     """The blocks of Dask collections: a :class:`gaussmix._passes.Source`.
 
-    Neighbouring blocks are kept together in runs of a power of two, one task a run: tasks cost the scheduler about a
-    millisecond each, and the tree over the blocks stays the same.
+    Neighbouring blocks are kept together in runs of a power of two, one task a run: a task costs the scheduler a
+    millisecond or more, and the tree over the blocks stays the same.
 
     Parameters
     ----------

@@ -86,17 +86,17 @@ def test_the_numbers_are_those_of_a_fit_in_memory(client, covariance_type, weigh
 @pytest.mark.parametrize("n_workers", [1, 3])
 def test_the_bits_do_not_depend_on_the_cluster(client, n_workers):
     """On two workers, on another number with two threads each, and on Dask's own threads."""
-    fit = functools.partial(GaussianMixture(K, random_state=0, max_iter=5, tol=0, n_init=2).fit, blocks())
-    expected = clone(fit()), fit()
+    model = GaussianMixture(K, random_state=0, max_iter=5, tol=0, n_init=2)
+    expected = clone(model).fit(blocks())
     with (
         distributed.LocalCluster(
             n_workers=n_workers, threads_per_worker=2, processes=False, dashboard_address=None
         ) as cluster,
         distributed.Client(cluster),
     ):
-        assert_same_bits(expected[0].fit(blocks()), expected[1])
+        assert_same_bits(model.fit(blocks()), expected)
     with dask.config.set(scheduler="synchronous"):
-        assert_same_bits(expected[0].fit(blocks()), expected[1])
+        assert_same_bits(model.fit(blocks()), expected)
 
 
 def die_once(marker, per_block, index, X, sample_weight):
@@ -130,11 +130,11 @@ def test_a_killed_worker_costs_nothing_but_time(client, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("init_params", ["kmeans", "random_from_data"])
 def test_a_start_of_its_own_is_as_good_as_in_memory(client, init_params, covariance_type):
-    params = {"n_components": K, "covariance_type": covariance_type, "tol": 1e-6, "max_iter": 500, "random_state": 0}
-    best = InMemory(**params, n_init=10).fit(ROWS).lower_bound_
-    found = GaussianMixture(**params, init_params=init_params, n_init=3).fit(blocks(), sample_weight=da.ones(N))
-    assert found.lower_bound_ == pytest.approx(best, abs=1e-4)
-    assert len(found.restarts_) == 3
+    params = {"n_components": K, "covariance_type": covariance_type, "random_state": 0}
+    expected = InMemory(**params, init_params=init_params, n_init=3).fit(ROWS)
+    found = GaussianMixture(**params, init_params=init_params, n_init=2).fit(blocks(), sample_weight=da.ones(N))
+    assert found.lower_bound_ > expected.lower_bound_ - 0.01
+    assert len(found.restarts_) == 2
 
 
 def test_float32_rows_give_float32_models(client):
