@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "gaussmix/predict.hpp"
-#include "instances.hpp"
+#include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size);
