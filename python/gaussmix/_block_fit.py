@@ -180,6 +180,7 @@ class _BlockFit:
         if number == len(course.restarts):
             self._report("start", number, 0, 0.0, 0.0, False)
             course.restarts.append(Restart(self._start(number), previous_bound=self._previous_bound))
+            self._write()
         restart = course.restarts[number]
         every = estimator.max_iter if self._plan.checkpoint is None else self._plan.checkpoint_every
         while restart.iterations < estimator.max_iter and not restart.converged and not self.stopped:
@@ -255,8 +256,7 @@ class _BlockFit:
 
     def _write(self) -> None:
         if self._plan.checkpoint is not None:
-            latest = self._course.restarts[-1]
-            self.set_attributes(latest if latest.parameters is not None else None)
+            self.set_attributes(self._course.best() or self._course.restarts[-1])
             write_course(self._plan.checkpoint, self._estimator, self._course)
 
     def keep_latest(self) -> None:

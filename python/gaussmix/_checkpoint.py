@@ -1,8 +1,9 @@
 """Where a fit is, in a model file: what a fit of rows in blocks goes on from after it was broken off.
 
-A checkpoint is a file as :func:`gaussmix.load` reads it, of the model that the fit has come to, with what else the fit
-depends on beside it: the seed, which stands for the generators of random numbers, as these are counters; what each
-restart has seen and repaired; and the best model of those that have ended.
+A checkpoint is a file as :func:`gaussmix.load` reads it, of the best model of the restarts that have ended, or of the
+first one under way. Beside it stands what the rest of the fit depends on: the seed, which is all that there is to the
+generators of random numbers, as these are counters; the model that EM goes on from; and what each restart has seen and
+repaired.
 """
 
 from __future__ import annotations
