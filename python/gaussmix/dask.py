@@ -19,6 +19,7 @@ import gaussmix._mixture as in_memory
 from gaussmix._block_fit import Plan, fit_blocks
 from gaussmix._dispatch import FITTED, core, model, threads, threads_at_most
 from gaussmix._passes import check_block, tree_reduce
+from gaussmix._seeding import Seeding
 
 try:
     import dask
@@ -110,7 +111,8 @@ class GaussianMixture(in_memory.GaussianMixture):
         KeyboardInterrupt
             On Ctrl-C, after the model so far has been set.
         """
-        return super().fit(X, y, sample_weight=sample_weight)
+        super().fit(X, y, sample_weight=sample_weight)
+        return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Fit, and return the labels of the rows: the same as ``fit(X).predict(X)``.
@@ -228,7 +230,7 @@ class GaussianMixture(in_memory.GaussianMixture):
         if not dask.is_dask_collection(X):
             return super()._fit(X, sample_weight)
         source = Collection(X, sample_weight, keep=True)
-        seeding = "k-means||" if self.init_params in ("kmeans", "k-means++") else "reservoir"
+        seeding: Seeding = "k-means||" if self.init_params in ("kmeans", "k-means++") else "reservoir"
         self._warn(fit_blocks(self, source, Plan(seeding=seeding)))
         return X
 
@@ -276,11 +278,9 @@ class GaussianMixture(in_memory.GaussianMixture):
 def _call(X: NDArray[Any], estimator: in_memory.GaussianMixture, method: str) -> NDArray[Any]:
     """Call a method of an estimator on a block, which may have no rows."""
     with threads_at_most(_threads_of_a_task()):
-        if len(X):
-            result: NDArray[Any] = getattr(estimator, method)(X)
-            return result
-        # One row tells the shape and dtype of none.
-        return getattr(estimator, method)(np.zeros((1, X.shape[1]), X.dtype))[:0]
+        # Of no rows, one tells the shape and dtype.
+        result: NDArray[Any] = getattr(estimator, method)(X if len(X) else np.zeros((1, X.shape[1]), X.dtype))
+    return result[: len(X)]
 
 
 def _sums(
@@ -456,4 +456,5 @@ def _threads_of_a_task() -> int:
         worker = distributed.get_worker()
     except ValueError:
         return 1
-    return max(1, worker.state.nthreads // max(1, len(worker.state.executing)))
+    running = max(1, len(worker.state.executing))
+    return max(1, int(worker.state.nthreads) // running)
