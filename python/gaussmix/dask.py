@@ -25,6 +25,7 @@ try:
     import dask
     import dask.array as da
     import distributed
+    from dask.system import CPU_COUNT
     from dask.utils import is_dataframe_like, is_series_like
 except ImportError as error:  # pragma: no cover
     raise ImportError("gaussmix.dask needs Dask: pip install 'gaussmix[dask]'") from error
@@ -417,7 +418,7 @@ def _blocks_a_run(n_blocks: int) -> int:
     try:
         n_threads = sum(distributed.get_client().nthreads().values())
     except ValueError:  # Dask's own threads
-        n_threads = dask.system.CPU_COUNT
+        n_threads = CPU_COUNT
     size = 1
     while n_blocks > size * max(_RUNS_A_THREAD * n_threads, _RUNS_AT_LEAST):
         size *= 2

@@ -58,7 +58,7 @@ def unknown_lengths(X=ROWS):
 def client():
     """Two worker processes of one thread, which talk over the loopback interface."""
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client
@@ -90,7 +90,7 @@ def test_the_bits_do_not_depend_on_the_cluster(client, n_workers):
     expected = clone(model).fit(blocks())
     with (
         distributed.LocalCluster(
-            n_workers=n_workers, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=n_workers, threads_per_worker=2, processes=False, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster),
     ):
@@ -283,7 +283,7 @@ def test_a_task_keeps_to_the_threads_of_its_worker(client):
     for found in Collection(blocks()).reduce(threads_here, operator.add):
         assert found == (1, 1, 1, 1)
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster),
     ):
         alone = Collection(blocks(chunks=(N,))).reduce(threads_here, operator.add)
