@@ -146,6 +146,9 @@ def markdown(results: Results) -> str:
             "partial_fit s",
         ]
         parts += ["One pass in shuffled batches of 1,000, held-out likelihood:", table(head, rows)]
+    if results.clusters:
+        parts += ["An iteration on worker processes of one thread each, and by Spark on as many threads, ms:",
+                  _clusters(results)]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
@@ -157,3 +160,14 @@ def _memory(results: Results) -> str:
         for m in results.memory
     ]  # fmt: skip
     return table(["n x d, K, type", "the rows", *libraries], rows)
+
+
+def _clusters(results: Results) -> str:
+    counts = list(dict.fromkeys(count for c in results.clusters for count in c.dask))
+    rows = [
+        [c.problem, str(c.workers), number(c.in_memory), *(number(c.dask.get(count)) for count in counts),
+         number(c.spark) or c.reasons.get("spark", "")]
+        for c in results.clusters
+    ]  # fmt: skip
+    heads = ["n x d, K, type", "workers", "in memory", *(f"{count} blocks" for count in counts), "Spark"]
+    return table(heads, rows)
