@@ -553,9 +553,11 @@ def test_after_a_kill_the_fit_ends_with_the_same_bits(tmp_path):
 # Memory.
 
 MEMORY = """
-import resource, sys
+import resource, sys, threading
 import numpy as np
 from gaussmix import GaussianMixture, chunked
+
+threading.stack_size(256 * 1024)  # the readers' stacks would take most of the limit
 
 how, path, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
 warm = np.random.default_rng(0).normal(size=(2000, 64))
@@ -579,7 +581,7 @@ print(model.lower_bound_)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_file_ten_times_larger_than_memory(tmp_path, dtype):
     # The limit is on memory that is the process's own; pages of the file the system takes back when it needs them.
-    n, d = (400_000 if dtype == np.float32 else 200_000), 64
+    n, d = (600_000 if dtype == np.float32 else 300_000), 64
     path = tmp_path / "rows.npy"
     rows = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(n, d))
     rng = np.random.default_rng(0)
