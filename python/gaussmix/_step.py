@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from gaussmix._batch import Batch
 from gaussmix._dispatch import core, threads
 
-# EM over one batch, where a component is started again, and the rows for each component that it asks for.
+# Where a component is started again: iterations of EM over the batch, and the rows a component that this asks for.
 TRIAL_ITERATIONS = 20
+TRIAL_ROWS = 10
 # A component that it leaves with less than this share of its rows had to cover others: the batch knows it better.
 TRIAL_SHARE = 0.8
-TRIAL_ROWS = 10
 
 
 class Step:
@@ -59,10 +59,10 @@ class Step:
         self.statistics.scale(self._keep)
         self.statistics.merge(of_batch)
         few = np.flatnonzero(self.statistics.counts < self._row_weight)
-        if len(few):
-            self.statistics = (
-                self._revive(few, mixture, of_batch.counts) if self._may_move(few) else self._hold(mixture)
-            )
+        if len(few) and self._may_move(few):
+            self.statistics = self._revive(few, mixture, of_batch.counts)
+        elif len(few):
+            self.statistics = self._hold(mixture)
         return self.statistics
 
     def score(self, _: core.Mixture) -> float:

@@ -283,6 +283,23 @@ def test_a_component_without_rows_is_started_again_where_the_density_is_low(cova
         np.testing.assert_allclose(model.weights_[far], 0.3, atol=0.05)
 
 
+def test_where_nothing_is_forgotten_no_component_is_moved():
+    X = draw(3_000)
+    far = {"weights": [0.5, 0.5], "means": [[0.0, 0, 0], [1e4, 1e4, 1e4]], "covariances": [np.eye(3)] * 2}
+    model = stream(batches(X, 100), GaussianMixture.from_parameters(**far, step_power=None))
+    np.testing.assert_allclose(model.means_[1], 1e4)
+    np.testing.assert_allclose(model.weights_, [1 - 0.5 / 7, 0.5 / 7])  # the model was worth 500 rows
+    assert model.events_ == []
+
+
+def test_rare_components_are_not_moved_while_the_buffer_is_filled():
+    X = draw(400)
+    model = GaussianMixture(4, random_state=0)
+    for i in range(400):
+        model.partial_fit(X[i : i + 1])
+        assert not any(event.cause == "reseeded" for event in getattr(model, "events_", []))
+
+
 def test_a_component_that_the_caller_placed_is_not_moved():
     X = draw(8_000)
     start = {"means_init": [[0.0, 0, 0], [1e4, 1e4, 1e4]], "weights_init": [0.5, 0.5]}
