@@ -284,7 +284,10 @@ class _SurveyBlock:
         X, weights = check_block(index, X, sample_weight)
         chosen = np.arange(len(X)) if weights is None else np.flatnonzero(weights)
         of_chosen = np.ones(len(chosen)) if weights is None else weights[chosen]
-        keys = of_chosen / (1 - generator(self._seed, 0, index).random(len(chosen)))
+        with np.errstate(over="ignore"):  # a sum that overflows is refused once all are known
+            keys = of_chosen / (1 - generator(self._seed, 0, index).random(len(chosen)))
+            total = float(of_chosen.sum())
+        keys = np.minimum(keys, np.finfo(np.float64).max)
         # A block that is computed twice counts once.
         self._largest = np.unique(np.concatenate([self._largest, keys]))[-self._count :]
         kept = keys >= self._largest[0] if len(self._largest) == self._count else np.ones(len(keys), dtype=bool)
@@ -293,7 +296,7 @@ class _SurveyBlock:
             rows=(len(X),),
             n_features=X.shape[1],
             positive=len(chosen),
-            total_weight=float(of_chosen.sum()),
+            total_weight=total,
             single=X.dtype == np.float32 or len(X) == 0,
             weighted=weights is not None,
             sample=Sample(np.ascontiguousarray(X[chosen[kept]]), of_chosen[kept], keys[kept]),

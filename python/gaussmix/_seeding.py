@@ -123,7 +123,8 @@ def _far_rows(
     if sample_weight is not None:
         squared *= sample_weight
     places = np.flatnonzero(squared)
-    keys = squared[places] / (1 - generator(seed, purpose, index).random(len(places)))
+    with np.errstate(over="ignore"):
+        keys = squared[places] / (1 - generator(seed, purpose, index).random(len(places)))
     far = Sample(places[:, None], squared[places], keys).largest(count)
     return Sample(X[far.rows[:, 0]], far.weights, far.keys)
 

@@ -60,9 +60,26 @@ def test_the_estimator_is_like_any_other():
     assert type(model) is GaussianMixture
     assert (model.n_components, model.covariance_type, model.n_features_in_) == (2, "diag", 3)
     assert model.lower_bound_ == pytest.approx(model.score(DATA), rel=1e-13)
+    np.testing.assert_array_equal(model.predict(DATA), np.repeat(model.predict(DATA[[0, -1]]), 100))
     # Both clusters are found: the mean of each is that of its rows.
     order = np.argsort(model.means_[:, 0])
     np.testing.assert_allclose(model.means_[order], [DATA[:100].mean(0), DATA[100:].mean(0)], atol=0.1)
+
+
+def test_a_stream_goes_on_from_a_file():
+    model = chunked.fit(cut(DATA, None, CUTS), **START, tol=1e-6)
+    in_memory = GaussianMixture(**START, tol=1e-6).fit(DATA)
+    more = DATA[::3] + 0.1
+    np.testing.assert_allclose(model.partial_fit(more).means_, in_memory.partial_fit(more).means_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-12, 1e12, 1e150])
+@pytest.mark.parametrize("seeding", ["reservoir", "k-means||"])
+def test_units_do_not_matter(scale, seeding):
+    params = {"seeding": seeding, "random_state": 0, "tol": 1e-6, "reg_covar": 0}
+    one = chunked.fit(cut(DATA, None, CUTS), 2, **params)
+    two = chunked.fit(cut(DATA * scale, None, CUTS), 2, **params)
+    np.testing.assert_allclose(two.means_ / scale, one.means_, rtol=1e-6)
 
 
 @pytest.mark.parametrize("seeding", ["reservoir", "k-means||"])
@@ -245,6 +262,7 @@ def test_what_is_no_source(source, message):
         ([(DATA, -WEIGHTS)], "Block 0: Negative values in data passed to `sample_weight`"),
         ([(DATA, WEIGHTS), (DATA, np.full(200, np.nan))], "Block 1: Input sample_weight contains NaN"),
         ([(DATA, 0 * WEIGHTS)], "at least one non-zero number"),
+        ([(DATA, np.full(200, 1e307))], "The sum of `sample_weight` overflows"),
         ([DATA, (DATA, WEIGHTS)], "Block 1: either all blocks have a sample_weight"),
     ],
 )
