@@ -61,8 +61,8 @@ class StreamProblem(NamedTuple):
 class StreamComparison:
     """Held-out mean log-likelihoods, in nats a row, of a fit and of each step power of partial_fit, and seconds.
 
-    The step power "None" forgets nothing; that of the defaults has the key "default". The converged fit goes on from the
-    other one to a tolerance of 1e-5.
+    The step power "None" forgets nothing; that of the defaults has the key "default". The converged fit goes on from
+    the other one to a tolerance of 1e-5.
     """
 
     problem: str
