@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.python.calls import CallTiming
+from bench.python.clusters import Cluster
 from bench.python.iterations import Comparison
 from bench.python.memory import Memory
 from bench.python.scaling import Growth, Precision, Threads
@@ -27,6 +28,7 @@ class Results:
     growth: list[Growth] = field(default_factory=list)
     precision: list[Precision] = field(default_factory=list)
     streams: list[StreamComparison] = field(default_factory=list)
+    clusters: list[Cluster] = field(default_factory=list)
 
     @property
     def dgemm(self) -> list[float]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench.python import tables
 from bench.python.calls import calls, compare_call
+from bench.python.clusters import compare_cluster, worker_counts
 from bench.python.iterations import compare
 from bench.python.machine import describe, dgemm
 from bench.python.memory import compare_memory
@@ -24,7 +25,7 @@ from bench.python.scaling import COVARIANCE_TYPES, compare_precision, grow, scal
 from bench.python.sizes import FULL, SHORT, TINY, Sizes
 from bench.python.streams import compare_stream
 
-PARTS = ("iterations", "calls", "memory", "threads", "growth", "precision", "streams")
+PARTS = ("iterations", "calls", "memory", "threads", "growth", "precision", "streams", "clusters")
 
 
 def measure(results: Results, sizes: Sizes, parts: list[str], repeats: int) -> Iterator[str]:
@@ -51,6 +52,10 @@ def measure(results: Results, sizes: Sizes, parts: list[str], repeats: int) -> I
     for stream in sizes.streams if "streams" in parts else []:
         results.streams.append(compare_stream(stream))
         yield f"streams, {stream.name}"
+    for problem in sizes.clusters if "clusters" in parts else []:
+        for workers in worker_counts():
+            results.clusters.append(compare_cluster(problem, workers, sizes.blocks, repeats))
+            yield f"cluster of {workers}, {problem.name}"
 
 
 def main() -> None:

@@ -23,6 +23,10 @@ class Sizes(NamedTuple):
         What the growth departs from.
     growth : dict of str to tuple of int
         The values of n, d and k.
+    clusters : list of Problem
+        Problems of the cluster.
+    blocks : tuple of int
+        Into how many blocks their rows are cut.
     calls : float
         Share of the rows of the calls; 0 leaves them out.
     gemm : int
@@ -39,6 +43,8 @@ class Sizes(NamedTuple):
     memory: list[tuple[Problem, tuple[str, ...]]]
     base: Problem
     growth: dict[str, tuple[int, ...]]
+    clusters: list[Problem]
+    blocks: tuple[int, ...]
     calls: float
     gemm: int
     streams: list[StreamProblem]
@@ -94,6 +100,8 @@ FULL = Sizes(
         "d": (8, 16, 32, 64, 128),
         "k": (4, 8, 16, 32, 64),
     },
+    clusters=[Problem(200_000, 16, 16), Problem(50_000, 64, 32)],
+    blocks=(2, 16, 128, 512),
     calls=1.0,
     gemm=2048,
     streams=[
@@ -119,6 +127,8 @@ SHORT = Sizes(
     memory=[(Problem(100_000, 8, 16), ("gaussmix", "scikit-learn"))],
     base=Problem(5_000, 8, 8),
     growth={"n": (2_500, 5_000, 10_000), "d": (8, 16, 32), "k": (8, 16, 32)},
+    clusters=[],
+    blocks=(),
     calls=0.1,
     gemm=1024,
     streams=[StreamProblem(100_000, 8, 8, data=1.0)],
@@ -132,6 +142,8 @@ TINY = Sizes(
     memory=[(Problem(300, 2, 2), ("gaussmix",))],
     base=Problem(300, 2, 2),
     growth={"n": (300, 600), "d": (2, 4), "k": (2, 4)},
+    clusters=[Problem(300, 2, 2)],
+    blocks=(3,),
     calls=0.005,
     gemm=64,
     streams=[StreamProblem(2_000, 2, 2, data=2.0)],

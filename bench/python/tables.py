@@ -138,10 +138,15 @@ def markdown(results: Results) -> str:
         rows = [[s.problem, f"{s.fit:.4f}", f"{s.converged - s.fit:+.4f}", f"{s.difference:+.4f}",
                  f"{s.streams['None'] - s.fit:+.4f}", number(s.fit_seconds), number(s.converged_seconds),
                  number(s.stream_seconds["default"])] for s in results.streams]  # fmt: skip
-        head = ["n x d, K, type", "fit, nats a row", "to 1e-5", "partial_fit", "forgets nothing"]
-        head += ["fit s", "to 1e-5 s", "partial_fit s"]
-        told = "One pass in shuffled batches of 1,000: held-out likelihood of the fit, and what others have more:"
-        parts += [told, table(head, rows)]
+        head = ["n x d, K, type", "fit, nats a row", "to 1e-5", "partial_fit", "nothing forgotten",
+                "fit s", "to 1e-5 s", "partial_fit s"]  # fmt: skip
+        parts += [
+            "One pass in shuffled batches of 1,000: held-out likelihood of the fit, and what others have more:",
+            table(head, rows),
+        ]
+    if results.clusters:
+        parts += ["An iteration on worker processes of one thread each, and by Spark on as many threads, ms:",
+                  _clusters(results)]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
@@ -153,3 +158,14 @@ def _memory(results: Results) -> str:
         for m in results.memory
     ]  # fmt: skip
     return table(["n x d, K, type", "the rows", *libraries], rows)
+
+
+def _clusters(results: Results) -> str:
+    counts = list(dict.fromkeys(count for c in results.clusters for count in c.dask))
+    rows = [
+        [c.problem, str(c.workers), number(c.in_memory), *(number(c.dask.get(count)) for count in counts),
+         number(c.spark) or c.reasons.get("spark", "")]
+        for c in results.clusters
+    ]  # fmt: skip
+    heads = ["n x d, K, type", "workers", "in memory", *(f"{count} blocks" for count in counts), "Spark"]
+    return table(heads, rows)

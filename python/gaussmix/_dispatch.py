@@ -7,6 +7,9 @@ import importlib
 import importlib.util
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -18,7 +21,18 @@ from gaussmix import _cpu
 if TYPE_CHECKING:
     from gaussmix import _core as core
 
-__all__ = ["FITTED", "core", "covariance_shape", "covariances", "full_model", "isa", "model", "show_config", "threads"]
+__all__ = [
+    "FITTED",
+    "core",
+    "covariance_shape",
+    "covariances",
+    "full_model",
+    "isa",
+    "model",
+    "show_config",
+    "threads",
+    "threads_at_most",
+]
 
 
 def _choose_isa() -> str:
@@ -53,12 +67,28 @@ def _cpu_count() -> int:
     return int(joblib.cpu_count())
 
 
+_limit: ContextVar[int | None] = ContextVar("_limit", default=None)
+
+
+@contextmanager
+def threads_at_most(limit: int) -> Iterator[None]:
+    """Share a process: within, a call takes at most so many threads, and as many where it is not told a number."""
+    token = _limit.set(limit)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
 def threads(n_threads: int | None) -> int:
     """Return the number of threads to use.
 
     None means what OpenMP means (OMP_NUM_THREADS, threadpoolctl), at most the processors that the process may
-    use; -1 means all of these.
+    use; -1 means all of these. Within `threads_at_most` both mean its limit.
     """
+    limit = _limit.get()
+    if limit is not None:
+        return limit if n_threads is None or n_threads == -1 else min(int(n_threads), limit)
     if n_threads is None:
         default = core.default_threads()
         return default if "OMP_NUM_THREADS" in os.environ else min(default, _cpu_count())

@@ -22,7 +22,7 @@ except ImportError:
         return method
 
 
-__all__ = ["Bar", "CallbackSupportMixin", "Reporter", "warn", "with_callbacks"]
+__all__ = ["Bar", "CallbackSupportMixin", "Meter", "Reporter", "warn", "with_callbacks"]
 
 
 def warn(message: str, category: type[Warning]) -> None:
@@ -165,5 +165,57 @@ class Bar:
         filled = 20 * self._done // self._total
         seconds = self._drawn - self._started
         line = f"{self._title} [{'#' * filled:.<20}] {self._done}/{self._total} {seconds:.1f} s  {text}"
+        print(f"\r{line:<{self._width}}", end="", file=sys.stderr, flush=True)
+        self._width = len(line)
+
+
+class Meter:
+    """A line on stderr that tells how fast rows are gone through, and how long it may yet take.
+
+    Parameters
+    ----------
+    max_iter : int
+        Iterations at most.
+    clock : callable, default=time.perf_counter
+        Returns seconds.
+    """
+
+    def __init__(self, max_iter: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._left, self._clock = max_iter, clock
+        self._what = "seeding"
+        self._rows = self._done = self._width = 0  # of a pass, of this pass, and of the line
+        self._drawn = -math.inf
+
+    def begin_pass(self) -> None:
+        """Begin to count rows."""
+        self._began, self._done = self._clock(), 0
+
+    def step(self, rows: int) -> None:
+        """Count some more rows; the line is drawn again, at most ten times a second."""
+        self._done += rows
+        if self._clock() - self._drawn > 0.1:
+            self._draw()
+
+    def end_pass(self) -> None:
+        """Take note of how many rows there are."""
+        self._rows = self._done
+        self._draw()
+
+    def iterate(self, restart: int, iteration: int, left: int) -> None:
+        """Tell which iteration has ended, and how many are left at most."""
+        self._what, self._left = f"restart {restart}, iteration {iteration}", left
+
+    def close(self) -> None:
+        """End the line."""
+        if self._width:
+            print(file=sys.stderr, flush=True)
+
+    def _draw(self) -> None:
+        self._drawn = self._clock()
+        rate = self._done / max(self._drawn - self._began, 1e-9)
+        line = f"{self._what}: {self._done:.3g}{f' of {self._rows:.3g}' if self._rows else ''} rows, {rate:.3g} rows/s"
+        if self._rows and rate:
+            rest = (self._rows - self._done) / rate
+            line += f", {rest:.1f} s left of this pass, at most {rest + self._left * self._rows / rate:.0f} s of all"
         print(f"\r{line:<{self._width}}", end="", file=sys.stderr, flush=True)
         self._width = len(line)

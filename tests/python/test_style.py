@@ -92,27 +92,28 @@ def public(thing):
 
 def test_the_stub_names_what_the_core_exports():
     declared, core = stub("_core.pyi"), _dispatch.core
-    assert declared.pop("FitResult") is not None  # a dict, known to the stub alone
-    mixture = declared.pop("Mixture")  # one class a covariance type
-    assert set(core.mixtures) == {"full", "tied", "diag", "spherical"}
-    for kind in core.mixtures.values():
-        assert public(kind) == set(mixture) - {"__init__"}
-    assert public(core) - {kind.__name__ for kind in core.mixtures.values()} == set(declared)
+    for name in ("FitResult", "PassesResult", "Passes"):  # dicts, and what Python hands in: known to the stub alone
+        assert declared.pop(name) is not None
+    of_types = set()
+    for name, kinds in {"Mixture": core.mixtures, "Statistics": core.statistics}.items():  # one class a covariance type
+        methods = declared.pop(name)
+        assert set(kinds) == {"full", "tied", "diag", "spherical"}
+        for kind in kinds.values():
+            assert public(kind) == set(methods) - {"__init__"}
+            of_types.add(kind.__name__)
+    assert public(core) - of_types == set(declared)
     assert public(core.Data) == set(declared["Data"]) - {"__init__"}
     assert public(_cpu) == set(stub("_cpu.pyi"))
 
 
 def test_the_stub_has_the_arguments_of_the_core():
     declared, core = stub("_core.pyi"), _dispatch.core
-    functions = {name: getattr(core, name) for name, node in declared.items() if isinstance(node, ast.FunctionDef)}
-    functions |= {
-        name: getattr(core.mixtures["full"], name)
-        for name, node in declared["Mixture"].items()
-        if callable(getattr(core.mixtures["full"], name))
-    }
-    nodes = declared["Mixture"] | declared
-    for name, function in functions.items():
-        arguments = nodes[name].args
+    functions = [(node, getattr(core, name)) for name, node in declared.items() if isinstance(node, ast.FunctionDef)]
+    for name, kind in {"Mixture": core.mixtures["full"], "Statistics": core.statistics["full"]}.items():
+        methods = [(node, getattr(kind, method)) for method, node in declared[name].items()]
+        functions += [(node, function) for node, function in methods if callable(function)]
+    for node, function in functions:
+        arguments = node.args
         expected = [a.arg for a in (*arguments.args, *arguments.kwonlyargs) if a.arg != "self"]
         # pybind11 puts the signature into the first line of the docstring.
         first = function.__doc__.splitlines()[0]

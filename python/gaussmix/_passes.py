@@ -1,0 +1,515 @@
+"""Passes over rows that come in blocks: what files and clusters share.
+
+Whoever has the blocks offers one thing, :meth:`Source.reduce`: call a function on every block, and merge the results
+by :func:`tree_reduce`'s fixed tree over the indices of the blocks. A pass of EM is then the compiled core on each block
+and a merge of statistics, and its bits do not depend on who computes a block, nor on the order in which results arrive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array
+
+from gaussmix._dispatch import core, threads
+from gaussmix._validation import FLOATS
+
+__all__ = ["Parameters", "Passes", "Sample", "Source", "Survey", "survey", "tree_reduce"]
+
+T = TypeVar("T")
+Rows = NDArray[Any]
+Weights = NDArray[np.float64]
+
+
+class Source(Protocol):
+    """Rows in blocks, which can be gone through any number of times.
+
+    Attributes
+    ----------
+    feature_names : sequence of str or None
+        Names of the columns, where the source has them.
+    """
+
+    feature_names: Sequence[str] | None
+
+    def reduce(self, per_block: Callable[[int, Any, Any], T], merge: Callable[[T, T], T]) -> T:
+        """Call `per_block` on all blocks, and merge what it returns as :func:`tree_reduce` does.
+
+        Parameters
+        ----------
+        per_block : callable
+            Takes the index of a block, from 0, its rows, an array-like of shape (n_samples, n_features), and their
+            weights, of shape (n_samples,), or None. It checks them, and can be pickled.
+        merge : callable
+            Merges the result of earlier blocks with that of the blocks next to them. It can be pickled.
+
+        Returns
+        -------
+        result : object
+            What is left when all are merged.
+
+        Raises
+        ------
+        ValueError
+            If there is no block, or one cannot be read.
+        """
+
+
+def tree_reduce(parts: Iterable[T], merge: Callable[[T, T], T]) -> T:
+    """Merge neighbours, then neighbours of these, until one is left; a last one without a neighbour goes up as it is.
+
+    At most one part a level, of which there are log2(n), is kept at a time.
+
+    Parameters
+    ----------
+    parts : iterable
+        Parts in their order.
+    merge : callable
+        Takes an earlier part and the one after it, and returns both in one.
+
+    Returns
+    -------
+    whole : object
+        All of them merged.
+
+    Raises
+    ------
+    ValueError
+        If there are no parts.
+    """
+    waiting: list[tuple[int, T]] = []  # (level, part), the levels falling: a binary counter
+    for part in parts:
+        level = 0
+        while waiting and waiting[-1][0] == level:
+            part = merge(waiting.pop()[1], part)
+            level += 1
+        waiting.append((level, part))
+    if not waiting:
+        raise ValueError("The source has no blocks of rows.")
+    _, whole = waiting.pop()
+    while waiting:
+        whole = merge(waiting.pop()[1], whole)
+    return whole
+
+
+class Parameters(NamedTuple):
+    """A mixture as it travels: what the compiled class takes and gives."""
+
+    covariance_type: str
+    weights: NDArray[np.float64]
+    means: NDArray[np.float64]
+    covariances: NDArray[np.float64]
+    precisions_cholesky: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, covariance_type: str, mixture: core.Mixture) -> Parameters:
+        """Return those of a compiled mixture."""
+        return cls(covariance_type, *mixture.arrays())
+
+    def mixture(self) -> core.Mixture:
+        """Return the compiled mixture."""
+        return core.mixtures[self.covariance_type](*self[1:])
+
+
+class Moments(NamedTuple):
+    """Statistics as they travel: what the compiled class takes."""
+
+    counts: NDArray[np.float64]
+    means: NDArray[np.float64]
+    covariances: NDArray[np.float64]
+    log_likelihood: float
+    total_weight: float
+
+    @classmethod
+    def of(cls, statistics: core.Statistics) -> Moments:
+        """Return those of compiled statistics."""
+        return cls(*(getattr(statistics, name) for name in cls._fields))
+
+
+class Sample(NamedTuple):
+    """Rows drawn without replacement, in order of the blocks, and what decides whether they stay in the sample."""
+
+    rows: NDArray[Any]
+    weights: NDArray[np.float64]
+    keys: NDArray[np.float64]
+
+    def largest(self, count: int) -> Sample:
+        """Return the rows with the `count` largest keys, in the order in which they are."""
+        if len(self.keys) <= count:
+            return self
+        kept = np.sort(np.argpartition(-self.keys, count - 1)[:count])
+        return Sample(*(array[kept] for array in self))
+
+    def estimate(self, size: int) -> Sample:
+        """Return at most `size` rows with weights whose sums estimate those of all rows without bias.
+
+        This is priority sampling (Duffield, Lund and Thorup, 2007, "Priority sampling for estimation of arbitrary
+        subset sums"): with keys w / u, and t the key after the last that stays, a row counts max(w, t).
+        """
+        if len(self.keys) <= size:
+            return self
+        order = np.argsort(-self.keys, kind="stable")
+        kept, threshold = np.sort(order[:size]), self.keys[order[size]]
+        weights = np.maximum(self.weights[kept], threshold)
+        return Sample(self.rows[kept], weights, self.keys[kept])
+
+
+def merge_samples(count: int, a: Sample, b: Sample) -> Sample:
+    """Return the rows of both with the `count` largest keys."""
+    # float32 rows stay so as long as all are.
+    return Sample(*(np.concatenate(pair) for pair in zip(a, b, strict=True))).largest(count)
+
+
+class Survey(NamedTuple):
+    """What the first pass finds.
+
+    Attributes
+    ----------
+    first : int
+        Index of the first block.
+    rows : tuple of int
+        Rows of each block.
+    n_features : int
+        Columns.
+    positive : int
+        Rows with a positive weight.
+    total_weight : float
+        Sum of the weights.
+    single : bool
+        Whether all blocks are float32.
+    weighted : bool
+        Whether rows have weights.
+    sample : Sample
+        A random sample of the rows with a weight, and one row beyond it, which tells what a row counts.
+    """
+
+    first: int
+    rows: tuple[int, ...]
+    n_features: int
+    positive: int
+    total_weight: float
+    single: bool
+    weighted: bool
+    sample: Sample
+
+    @property
+    def n_samples(self) -> int:
+        """Rows in all blocks."""
+        return sum(self.rows)
+
+
+def generator(seed: int, purpose: int, index: int) -> np.random.Generator:
+    """Return the random numbers of a block for a purpose."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, purpose, index))))
+
+
+def check_block(index: int, X: Any, sample_weight: Any, n_features: int | None = None) -> tuple[Rows, Weights | None]:
+    """Check a block as the rows of a fit in memory are checked; floats are not copied.
+
+    Raises
+    ------
+    ValueError
+        If it is not a 2-D array of finite numbers with `n_features` columns, or a weight is negative or not finite.
+        The message names the block.
+    """
+    try:
+        X = check_array(X, dtype=list(FLOATS), ensure_min_samples=0, input_name="X", estimator="GaussianMixture")
+        if n_features is not None and X.shape[1] != n_features:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but GaussianMixture is expecting {n_features} features as input."
+            )
+        if sample_weight is None:
+            return X, None
+        # scikit-learn's check of weights refuses a block in which all are zero.
+        weights: Weights = check_array(
+            sample_weight,
+            dtype=np.float64,
+            order="C",
+            ensure_2d=False,
+            allow_nd=True,
+            ensure_min_samples=0,
+            input_name="sample_weight",
+        )
+        if weights.shape != (len(X),):
+            raise ValueError(f"sample_weight.shape == {weights.shape}, expected {(len(X),)}!")
+        if (weights < 0).any():
+            raise ValueError("Negative values in data passed to `sample_weight`; weights must be zero or positive.")
+        return X, weights
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"Block {index}: {error}") from error
+
+
+def survey(source: Source, size: int, seed: int) -> Survey:
+    """Go through all rows once: check and count them, and draw a sample.
+
+    Parameters
+    ----------
+    source : Source
+        The rows.
+    size : int
+        Rows of the sample.
+    seed : int
+        Names its random numbers.
+
+    Returns
+    -------
+    found : Survey
+        What the rows are.
+
+    Raises
+    ------
+    ValueError
+        If a block is not valid, or does not fit to those before it.
+    """
+    found: Survey = source.reduce(_SurveyBlock(size + 1, seed), partial(_merge_surveys, size + 1))
+    return found
+
+
+class _SurveyBlock:
+    """Surveys blocks, and remembers the keys it has seen: rows that others have beaten already are not kept.
+
+    What is drawn does not depend on that. It spares the tree of merges a whole sample a level.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count, self._seed = count, seed
+        self._largest = np.empty(0)
+
+    def __call__(self, index: int, X: Any, sample_weight: Any) -> Survey:
+        X, weights = check_block(index, X, sample_weight)
+        chosen = np.arange(len(X)) if weights is None else np.flatnonzero(weights)
+        of_chosen = np.ones(len(chosen)) if weights is None else weights[chosen]
+        keys = of_chosen / (1 - generator(self._seed, 0, index).random(len(chosen)))
+        # A block that is computed twice counts once.
+        self._largest = np.unique(np.concatenate([self._largest, keys]))[-self._count :]
+        kept = keys >= self._largest[0] if len(self._largest) == self._count else np.ones(len(keys), dtype=bool)
+        return Survey(
+            first=index,
+            rows=(len(X),),
+            n_features=X.shape[1],
+            positive=len(chosen),
+            total_weight=float(of_chosen.sum()),
+            single=X.dtype == np.float32 or len(X) == 0,
+            weighted=weights is not None,
+            sample=Sample(np.ascontiguousarray(X[chosen[kept]]), of_chosen[kept], keys[kept]),
+        )
+
+
+def _merge_surveys(count: int, a: Survey, b: Survey) -> Survey:
+    if a.n_features != b.n_features:
+        raise ValueError(
+            f"Block {b.first}: X has {b.n_features} features, but GaussianMixture is expecting {a.n_features} features "
+            "as input."
+        )
+    if a.weighted != b.weighted:
+        raise ValueError(f"Block {b.first}: either all blocks have a sample_weight, or none has one.")
+    return Survey(
+        first=a.first,
+        rows=a.rows + b.rows,
+        n_features=a.n_features,
+        positive=a.positive + b.positive,
+        total_weight=a.total_weight + b.total_weight,
+        single=a.single and b.single,
+        weighted=a.weighted,
+        sample=merge_samples(count, a.sample, b.sample),
+    )
+
+
+class _Part(NamedTuple, Generic[T]):
+    """The result of neighbouring blocks, None if none of their rows has a weight; and the rows of each."""
+
+    value: T | None
+    rows: tuple[int, ...]
+
+
+def _on_block(
+    function: Callable[[int, Rows, Weights | None], T], n_features: int, index: int, X: Any, sample_weight: Any
+) -> _Part[T]:
+    X, weights = check_block(index, X, sample_weight, n_features)
+    empty = len(X) == 0 or (weights is not None and not weights.any())
+    return _Part(None if empty else function(index, X, weights), (len(X),))
+
+
+def _merge_parts(merge: Callable[[T, T], T], a: _Part[T], b: _Part[T]) -> _Part[T]:
+    if a.value is None or b.value is None:
+        value = b.value if a.value is None else a.value
+    else:
+        value = merge(a.value, b.value)
+    return _Part(value, a.rows + b.rows)
+
+
+class Passes:
+    """What the EM loop of the core asks for: statistics, likelihoods and badly explained rows of all blocks.
+
+    Parameters
+    ----------
+    source : Source
+        The rows.
+    found : Survey
+        What the first pass found.
+    covariance_type : {"full", "tied", "diag", "spherical"}
+        Type of the mixtures.
+    n_threads : int or None
+        Threads for each block, at most; None is asked where the block is.
+
+    Attributes
+    ----------
+    failure : BaseException or None
+        What a pass has raised.
+    """
+
+    def __init__(self, source: Source, found: Survey, covariance_type: str, n_threads: int | None) -> None:
+        self.found = found
+        self.n_threads = n_threads
+        self.failure: BaseException | None = None
+        self._source, self._type = source, covariance_type
+
+    def run(self, function: Callable[[int, Rows, Weights | None], T], merge: Callable[[T, T], T]) -> T | None:
+        """Call a function on all blocks that have a row with a weight, and merge; None if there is none.
+
+        Raises
+        ------
+        ValueError
+            If a block is not valid, or not as long as it was in the first pass.
+        """
+        try:
+            return self._run(function, merge)
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def _run(self, function: Callable[[int, Rows, Weights | None], T], merge: Callable[[T, T], T]) -> T | None:
+        part: _Part[T] = self._source.reduce(
+            partial(_on_block, function, self.found.n_features), partial(_merge_parts, merge)
+        )
+        if part.rows != self.found.rows:
+            pairs = enumerate(zip(part.rows, self.found.rows, strict=False))
+            different = next((i for i, (now, then) in pairs if now != then), min(len(part.rows), len(self.found.rows)))
+            now, then = (dict(enumerate(rows)).get(different, "no") for rows in (part.rows, self.found.rows))
+            raise ValueError(
+                f"Block {different}: it has {now} rows in this pass, and had {then} in the first one. The source must "
+                "give the same rows each time."
+            )
+        return part.value
+
+    def accumulate(self, mixture: core.Mixture) -> core.Statistics:
+        """Return the statistics of all rows: the E-step."""
+        parameters = Parameters.of(self._type, mixture)
+        moments = self.run(partial(_accumulate, parameters, self.n_threads), partial(_merge_moments, self._type))
+        assert moments is not None  # the first pass found rows with a weight
+        return core.statistics[self._type](*moments)
+
+    def score(self, mixture: core.Mixture) -> float:
+        """Return the mean log-likelihood of the mixture."""
+        parameters = Parameters.of(self._type, mixture)
+        sums = self.run(partial(_score, parameters, self.n_threads), _add)
+        assert sums is not None
+        return float(sums[0] / sums[1])
+
+    def worst_rows(self, mixture: core.Mixture, count: int) -> NDArray[np.float64]:
+        """Return the rows with a weight that the mixture explains worst, the worst first."""
+        parameters = Parameters.of(self._type, mixture)
+        worst = self.run(partial(_worst_rows, parameters, self.n_threads, count), partial(merge_samples, count))
+        if worst is None:
+            return np.empty((0, self.found.n_features))
+        return np.asarray(worst.rows[np.argsort(-worst.keys, kind="stable")], dtype=np.float64)
+
+    def partition(self, centres: NDArray[np.float64]) -> core.Statistics:
+        """Return the statistics of the rows by their nearest centre; one without rows shares those of its neighbour."""
+        moments = self.run(
+            partial(_partition, self._type, centres, self.n_threads), partial(_merge_moments, self._type)
+        )
+        assert moments is not None
+        return core.statistics[self._type](*_share(moments, centres, self._type))
+
+
+def nearest(centres: NDArray[np.float64], X: Rows, n_threads: int | None) -> NDArray[np.int64]:
+    """Return the nearest centre of each row: the label in a mixture of equal spheres.
+
+    Their size is that at which most centres are apart, so that no digit of a distance is lost beside the constants.
+    """
+    k = len(centres)
+    squared = ((centres - np.median(centres, axis=0)) ** 2).sum(axis=1)
+    size = np.median(squared) or squared.mean() or 1.0
+    mixture = core.mixtures["spherical"](np.full(k, 1 / k), centres, np.full(k, size), np.full(k, size**-0.5))
+    return mixture.labels(core.Data([X], None), False, threads(n_threads))
+
+
+def _accumulate(
+    parameters: Parameters, n_threads: int | None, index: int, X: Rows, sample_weight: Weights | None
+) -> Moments:
+    return Moments.of(parameters.mixture().accumulate(core.Data([X], sample_weight), threads(n_threads)))
+
+
+def _merge_moments(covariance_type: str, a: Moments, b: Moments) -> Moments:
+    statistics = core.statistics[covariance_type](*a)
+    statistics.merge(core.statistics[covariance_type](*b))
+    return Moments.of(statistics)
+
+
+def _score(
+    parameters: Parameters, n_threads: int | None, index: int, X: Rows, sample_weight: Weights | None
+) -> NDArray[np.float64]:
+    """Return the log-likelihood of a block, and its weight."""
+    total = float(len(X)) if sample_weight is None else math.fsum(sample_weight)
+    score = parameters.mixture().score(core.Data([X], sample_weight), threads(n_threads))
+    return np.array([total * score, total])
+
+
+def _add(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    return a + b
+
+
+def _worst_rows(
+    parameters: Parameters, n_threads: int | None, count: int, index: int, X: Rows, sample_weight: Weights | None
+) -> Sample:
+    log_prob = parameters.mixture().log_densities(core.Data([X], None), False, threads(n_threads))
+    places = np.arange(len(X)) if sample_weight is None else np.flatnonzero(sample_weight)
+    weights = np.ones(len(places)) if sample_weight is None else sample_weight[places]
+    worst = Sample(places[:, None], weights, -log_prob[places]).largest(count)
+    return Sample(X[worst.rows[:, 0]], worst.weights, worst.keys)
+
+
+def _partition(
+    covariance_type: str,
+    centres: NDArray[np.float64],
+    n_threads: int | None,
+    index: int,
+    X: Rows,
+    sample_weight: Weights | None,
+) -> Moments:
+    labels = nearest(centres, X, n_threads)
+    weighted = labels if sample_weight is None else labels[sample_weight > 0]
+    # Centres without rows in this block are left out, as they would take a share of others' rows.
+    present = np.unique(weighted)
+    places = np.zeros(len(centres), dtype=np.int32)
+    places[present] = np.arange(len(present))
+    data = core.Data([X], sample_weight)
+    found = Moments.of(
+        core.statistics[covariance_type].of_labels(data, centres[present], places[labels], threads(n_threads))
+    )
+    counts, means = np.zeros(len(centres)), centres.copy()
+    counts[present], means[present] = found.counts, found.means
+    matrices = found.covariances
+    if covariance_type != "tied":
+        matrices = np.zeros((len(centres), found.covariances.shape[1]))
+        matrices[present] = found.covariances
+    total = float(len(X)) if sample_weight is None else math.fsum(sample_weight)
+    # The core scales the weights of its rows by a power of 2; those of other blocks by another one.
+    return Moments(counts * (total / counts.sum()), means, matrices, 0.0, total)
+
+
+def _share(moments: Moments, centres: NDArray[np.float64], covariance_type: str) -> Moments:
+    """Give components without rows a part of those of the component with the nearest centre."""
+    counts, means, matrices = (np.array(array) for array in moments[:3])
+    owners = np.arange(len(counts))
+    full = np.flatnonzero(counts)
+    for c in np.flatnonzero(counts == 0):
+        owners[c] = full[np.argmin(((centres[full] - centres[c]) ** 2).sum(axis=1))]
+    counts = (counts / np.bincount(owners, minlength=len(counts)).clip(1))[owners]
+    return Moments(counts, means[owners], matrices if covariance_type == "tied" else matrices[owners], *moments[3:])

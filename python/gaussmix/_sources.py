@@ -1,0 +1,261 @@
+"""Rows that are read block by block on one machine, the next block while this one is computed on."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._passes import tree_reduce
+from gaussmix._progress import Meter
+
+__all__ = ["BlockSource", "open_source", "read_ahead"]
+
+T = TypeVar("T")
+Block = tuple[Any, Any]  # rows, and their weights or None
+
+# Bytes of a block, where it is for us to choose: large beside what a pass over it costs once, small beside memory.
+BLOCK_BYTES = 2**25
+
+
+def read_ahead(blocks: Iterable[T]) -> Generator[T, None, None]:
+    """Yield blocks, each read in a thread while the one before it is used: at most two are there at a time.
+
+    Parameters
+    ----------
+    blocks : iterable
+        It is iterated in one thread, which is not the calling one.
+
+    Yields
+    ------
+    block : object
+        The next one.
+
+    Raises
+    ------
+    ValueError
+        If reading one raises an exception; it names the block.
+    """
+    end: Any = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="gaussmix-reader") as reader:
+        iterator = reader.submit(iter, blocks).result()
+        following = reader.submit(next, iterator, end)
+        index = 0
+        while True:
+            try:
+                block = following.result()
+            except MemoryError:
+                raise
+            except Exception as error:
+                raise ValueError(f"Block {index} cannot be read: {type(error).__name__}: {error}") from error
+            if block is end:
+                return
+            following = reader.submit(next, iterator, end)
+            yield block
+            index += 1
+
+
+class BlockSource:
+    """Blocks of rows that can be iterated again and again.
+
+    Parameters
+    ----------
+    blocks : callable
+        Returns an iterator over pairs of rows and weights; weights may be None.
+    feature_names : sequence of str, default=None
+        Names of the columns.
+    meter : Meter, default=None
+        Is told how many rows have been computed on.
+    """
+
+    def __init__(
+        self,
+        blocks: Callable[[], Iterator[Block]],
+        feature_names: Sequence[str] | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        self.feature_names = feature_names
+        self.meter = meter
+        self._blocks = blocks
+
+    def reduce(self, per_block: Callable[[int, Any, Any], T], merge: Callable[[T, T], T]) -> T:
+        """Call `per_block` on all blocks in their order, and merge what it returns by a tree of fixed shape."""
+        with contextlib.closing(self._parts(per_block)) as parts:
+            return tree_reduce(parts, merge)
+
+    def _parts(self, per_block: Callable[[int, Any, Any], T]) -> Generator[T, None, None]:
+        if self.meter is not None:
+            self.meter.begin_pass()
+        with contextlib.closing(read_ahead(self._blocks())) as blocks:
+            for index, (X, sample_weight) in enumerate(blocks):
+                yield per_block(index, X, sample_weight)
+                if self.meter is not None:
+                    self.meter.step(len(X))
+        if self.meter is not None:
+            self.meter.end_pass()
+
+
+def open_source(source: Any, sample_weight: Any, block_rows: int | None) -> BlockSource:
+    """Return the blocks of whatever :func:`gaussmix.chunked.fit` takes.
+
+    Raises
+    ------
+    TypeError
+        If it is nothing of that.
+    ValueError
+        If the weights are not given in the form that fits the rows.
+    ImportError
+        If the package that reads it is missing.
+    """
+    if callable(source):
+        return BlockSource(partial(_called, source, sample_weight))
+    paths = _paths(source)
+    if paths and all(path.endswith(".npy") for path in paths):
+        return BlockSource(partial(_npy, paths, _weight_paths(sample_weight, len(paths)), block_rows))
+    if paths and all(path.endswith((".parquet", ".pq")) for path in paths):
+        return _parquet(paths, sample_weight, block_rows)
+    if paths:
+        raise TypeError(
+            "Only files that end in .npy, .parquet or .pq are opened here; open others (Zarr, HDF5) and pass the array."
+        )
+    if type(source).__module__.partition(".")[0] in ("dask", "dask_expr"):
+        return _dask(source, sample_weight)
+    if len(getattr(source, "shape", ())) == 2 and hasattr(source, "__getitem__") and not hasattr(source, "iloc"):
+        return BlockSource(partial(_slices, source, sample_weight, _rows_of_blocks(source, block_rows)))
+    if isinstance(source, Iterable) and not isinstance(source, Iterator) and not hasattr(source, "shape"):
+        return BlockSource(partial(_called, source.__iter__, sample_weight))
+    if isinstance(source, Iterator):
+        raise TypeError("An iterator can be gone through only once; pass a callable that returns a new one each time.")
+    raise TypeError(
+        "source should be a callable that returns an iterator over blocks, a list of blocks, files (.npy, .parquet) or "
+        f"a 2-D array that can be sliced (NumPy, Zarr, HDF5, dask), but got {type(source).__name__}."
+    )
+
+
+def _paths(source: Any) -> list[str]:
+    """Return the names of files, if that is what the source is."""
+    if isinstance(source, str | os.PathLike):
+        return [os.fspath(source)]
+    if isinstance(source, list | tuple) and source and all(isinstance(path, str | os.PathLike) for path in source):
+        return [os.fspath(path) for path in source]
+    return []
+
+
+def _require(module: str, extra: str = "chunked") -> Any:
+    """Return an optional module."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ImportError(
+            f"Reading this needs {package}: pip install {package}, or pip install 'gaussmix[{extra}]'."
+        ) from error
+
+
+def _called(blocks: Callable[[], Iterable[Any]], sample_weight: Any) -> Iterator[Block]:
+    """Yield the blocks of an iterator: rows, or pairs of rows and weights, or with weights from another one."""
+    if sample_weight is not None:
+        weights = sample_weight() if callable(sample_weight) else sample_weight
+        yield from zip(blocks(), weights, strict=True)
+        return
+    for block in blocks():
+        X, w = block if isinstance(block, tuple) and len(block) == 2 else (block, None)
+        yield X, w
+
+
+def _rows_of_blocks(array: Any, block_rows: int | None) -> int:
+    """Return the rows of a block: whole chunks of the file, where it has some."""
+    if block_rows is None:
+        block_rows = max(1, BLOCK_BYTES // max(1, array.shape[1] * array.dtype.itemsize))
+        chunks = getattr(array, "chunks", None)
+        if chunks and isinstance(chunks[0], int):
+            block_rows = max(1, block_rows // chunks[0]) * chunks[0]
+    return block_rows
+
+
+def _slices(array: Any, sample_weight: Any, block_rows: int) -> Iterator[Block]:
+    """Yield copies of parts of an array, of which only these are read."""
+    n = array.shape[0]
+    if sample_weight is not None and len(sample_weight) != n:
+        raise ValueError(f"sample_weight has {len(sample_weight)} entries, and there are {n} rows.")
+    for first in range(0, n, block_rows):
+        part = slice(first, min(first + block_rows, n))
+        yield np.array(array[part]), None if sample_weight is None else np.array(sample_weight[part])
+
+
+def _weight_paths(sample_weight: Any, count: int) -> list[str] | None:
+    if sample_weight is None:
+        return None
+    paths = _paths(sample_weight)
+    if len(paths) != count:
+        raise ValueError("sample_weight should be a .npy file for each file of rows.")
+    return paths
+
+
+def _npy(paths: list[str], weights: list[str] | None, block_rows: int | None) -> Iterator[Block]:
+    for number, path in enumerate(paths):
+        array = np.load(path, mmap_mode="r")
+        if array.ndim != 2:
+            raise ValueError(f"{path!r} should hold a 2-D array, but its shape is {array.shape}.")
+        of_rows = None if weights is None else np.load(weights[number], mmap_mode="r")
+        yield from _slices(array, of_rows, _rows_of_blocks(array, block_rows))
+
+
+def _parquet(paths: list[str], sample_weight: Any, block_rows: int | None) -> BlockSource:
+    parquet = _require("pyarrow.parquet")
+    if sample_weight is not None and not isinstance(sample_weight, str):
+        raise ValueError("sample_weight should be the name of a column of the Parquet files.")
+    schema = parquet.read_schema(paths[0])
+    if sample_weight is not None and sample_weight not in schema.names:
+        raise ValueError(f"sample_weight: there is no column {sample_weight!r} in {paths[0]!r}.")
+    names = [name for name in schema.names if name != sample_weight]
+    dtype = np.dtype(np.float32 if all(str(schema.field(n).type) == "float" for n in names) else np.float64)
+    rows = block_rows or max(1, BLOCK_BYTES // (len(names) * dtype.itemsize))
+
+    def blocks() -> Iterator[Block]:
+        for path in paths:
+            with parquet.ParquetFile(path) as file:
+                if file.schema_arrow.names != schema.names:
+                    raise ValueError(f"the columns of {path!r} are not those of {paths[0]!r}.")
+                for batch in file.iter_batches(batch_size=rows):
+                    X: NDArray[Any] = np.empty((batch.num_rows, len(names)), dtype=dtype)
+                    for j, name in enumerate(names):
+                        X[:, j] = batch.column(name).to_numpy(zero_copy_only=False)
+                    w = None if sample_weight is None else batch.column(sample_weight).to_numpy(zero_copy_only=False)
+                    yield X, w
+
+    return BlockSource(blocks, names)
+
+
+def _dask(collection: Any, sample_weight: Any) -> BlockSource:
+    """Return the partitions of a dask collection, computed one after the other in this process."""
+    dask = _require("dask", extra="dask")
+    names = getattr(collection, "columns", None)
+    if hasattr(collection, "rechunk"):
+        collection = collection.rechunk({1: -1})
+    parts = list(np.ravel(collection.to_delayed()))
+    weights = [None] * len(parts)
+    if sample_weight is not None:
+        if not hasattr(sample_weight, "to_delayed"):
+            raise ValueError("sample_weight should be a dask collection with the partitions of the rows.")
+        weights = list(np.ravel(sample_weight.to_delayed()))
+        if len(weights) != len(parts):
+            raise ValueError(
+                f"sample_weight has {len(weights)} partitions, and the rows have {len(parts)}; they should be the same."
+            )
+
+    def blocks() -> Iterator[Block]:
+        for part, weight in zip(parts, weights, strict=True):
+            X, w = dask.compute(part, weight, scheduler="threads")
+            yield np.asarray(X), w
+
+    if names is not None and not all(isinstance(name, str) for name in names):
+        names = None
+    return BlockSource(blocks, None if names is None else list(names))

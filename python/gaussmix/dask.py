@@ -1,0 +1,461 @@
+"""Fits of rows that lie on the workers of a Dask cluster.
+
+The rows stay where they are. In each iteration the model goes out, every worker makes the statistics of its blocks with
+the compiled core, and these come back through a tree of merges. The shape of the tree depends on the blocks alone, so
+that the bits of a fit do not depend on the number of workers, nor on one that dies on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+import gaussmix._mixture as in_memory
+from gaussmix._block_fit import Plan, fit_blocks
+from gaussmix._dispatch import FITTED, core, model, threads, threads_at_most
+from gaussmix._passes import check_block, tree_reduce
+from gaussmix._seeding import Seeding
+
+try:
+    import dask
+    import dask.array as da
+    import distributed
+    from dask.system import CPU_COUNT
+    from dask.utils import is_dataframe_like, is_series_like
+except ImportError as error:  # pragma: no cover
+    raise ImportError("gaussmix.dask needs Dask: pip install 'gaussmix[dask]'") from error
+
+__all__ = ["GaussianMixture"]
+
+T = TypeVar("T")
+Block = tuple[NDArray[Any], NDArray[Any] | None]
+
+# Merges of a task; a power of two keeps the tree that of neighbours.
+_FAN_IN = 8
+# Tasks of a pass: enough to even out workers of different speed, few enough for the scheduler.
+_RUNS_A_THREAD = 8
+_RUNS_AT_LEAST = 16
+
+
+class GaussianMixture(in_memory.GaussianMixture):
+    """Gaussian mixture fitted to Dask collections, which stay on the workers.
+
+    Parameters, attributes and methods are those of :class:`gaussmix.GaussianMixture`, and so are the numbers: from the
+    same start a fit differs by rounding. The methods also take dask arrays and frames of numeric columns; lengths of
+    blocks may be unknown. `predict`, `predict_proba` and `score_samples` then return dask arrays that are computed when
+    they are needed, `score`, `aic`, `bic` and `icl` compute at once. They run on the :class:`distributed.Client` in
+    use, or else on Dask's own threads. Everything that is not of Dask goes the way of the parent class.
+
+    During a fit the workers keep the rows. Where no start is given, ``init_params="kmeans"`` and ``"k-means++"`` find
+    it by k-means|| [1]_, the others on a sample of the rows. With the same blocks and the same instruction set on all
+    workers the bits do not depend on the number of workers and threads.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of components K. This and all others are described at :class:`gaussmix.GaussianMixture`; `n_threads`
+        bounds the threads of one block, which share those of its worker (`nthreads`).
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+        Weights of the components. This and all others are described at :class:`gaussmix.GaussianMixture`.
+
+    See Also
+    --------
+    gaussmix.GaussianMixture : The same for rows in memory.
+
+    References
+    ----------
+    .. [1] Bahmani, Moseley, Vattani, Kumar, Vassilvitskii (2012), "Scalable k-means++".
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from gaussmix.dask import GaussianMixture
+    >>> X = da.random.default_rng(0).normal(size=(10_000, 2), chunks=(1_000, 2))
+    >>> X = da.concatenate([X, X + 10])
+    >>> gm = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> gm.means_[:, 0].round().astype(int)
+    array([10,  0])
+    >>> gm.predict(X)
+    dask.array<_call, shape=(20000,), dtype=int64, chunksize=(1000,), chunktype=numpy.ndarray>
+    """
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Estimate the parameters by EM.
+
+        Parameters
+        ----------
+        X : dask array, dask dataframe or array-like of shape (n_samples, n_features)
+            Rows. The workers keep them during the fit; what does not fit into their memory they write to disk.
+        y : Ignored
+            Not used.
+        sample_weight : dask array, dask series or array-like of shape (n_samples,), default=None
+            Weights of the rows, by keyword. Where the lengths of blocks are unknown they need as many blocks.
+
+        Returns
+        -------
+        self : GaussianMixture
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`gaussmix.GaussianMixture.fit`; for what is wrong with rows or weights, with the number of the
+            block. Blocks without rows are skipped.
+        KeyboardInterrupt
+            On Ctrl-C, after the model so far has been set.
+        """
+        super().fit(X, y, sample_weight=sample_weight)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Fit, and return the labels of the rows: the same as ``fit(X).predict(X)``.
+
+        Parameters
+        ----------
+        X : dask array, dask dataframe or array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Not used.
+        sample_weight : dask array, dask series or array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        labels : dask array or ndarray of shape (n_samples,)
+            Component of the largest responsibility.
+
+        Raises
+        ------
+        ValueError
+            As `fit`.
+        """
+        return self.fit(X, sample_weight=sample_weight).predict(X)
+
+    def predict(self, X: Any) -> Any:
+        """Return the component of the largest responsibility for each row.
+
+        Parameters
+        ----------
+        X : dask array, dask dataframe or array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        labels : dask array or ndarray of shape (n_samples,)
+            Labels 0 ... n_components - 1.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no model yet.
+        ValueError
+            If X has other features. Values are checked when the labels are computed.
+        """
+        return self._lazy("predict", X) if dask.is_dask_collection(X) else super().predict(X)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the responsibilities, P(component k | row n).
+
+        Parameters
+        ----------
+        X : dask array, dask dataframe or array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        responsibilities : dask array or ndarray of shape (n_samples, n_components)
+            Rows sum to 1.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
+        """
+        return self._lazy("predict_proba", X) if dask.is_dask_collection(X) else super().predict_proba(X)
+
+    def score_samples(self, X: Any) -> Any:
+        """Return the log-density of each row.
+
+        Parameters
+        ----------
+        X : dask array, dask dataframe or array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        log_prob : dask array or ndarray of shape (n_samples,)
+            log p(x), in nats.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
+        """
+        return self._lazy("score_samples", X) if dask.is_dask_collection(X) else super().score_samples(X)
+
+    def icl(self, X: Any, *, sample_weight: Any = None) -> float:
+        """Return the integrated completed likelihood, BIC - 2 sum(w log max_k r_nk); the lower the better.
+
+        Parameters
+        ----------
+        X : dask array, dask dataframe or array-like of shape (n_samples, n_features)
+            Rows.
+        sample_weight : dask array, dask series or array-like of shape (n_samples,), default=None
+            Weights of the rows; their sum is n.
+
+        Returns
+        -------
+        icl : float
+            See :meth:`gaussmix.GaussianMixture.icl`.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `score`.
+        """
+        if not dask.is_dask_collection(X):
+            return super().icl(X, sample_weight=sample_weight)
+        score, certainty, total = self._means(X, sample_weight, with_certainty=True)
+        return core.icl(score, certainty, self._n_parameters(), total)
+
+    def _fit(self, X: Any, sample_weight: Any) -> Any:
+        """Fit, and warn."""
+        if not dask.is_dask_collection(X):
+            return super()._fit(X, sample_weight)
+        source = Collection(X, sample_weight, keep=True)
+        seeding: Seeding = "k-means||" if self.init_params in ("kmeans", "k-means++") else "reservoir"
+        self._warn(fit_blocks(self, source, Plan(seeding=seeding)))
+        return X
+
+    def _score(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+        if not dask.is_dask_collection(X):
+            return super()._score(X, sample_weight)
+        score, _, total = self._means(X, sample_weight, with_certainty=False)
+        return score, total
+
+    def _means(self, X: Any, sample_weight: Any, *, with_certainty: bool) -> tuple[float, float, float]:
+        """Return the weighted means of the log-density and of log max_k r_nk over all rows, and the total weight."""
+        self._check_features(X)
+        sums = Collection(X, sample_weight).reduce(partial(_sums, self._in_memory(), with_certainty), np.add)
+        if not sums[2] > 0:
+            raise ValueError("There are no rows with a positive weight in X.")
+        return float(sums[0] / sums[2]), float(sums[1] / sums[2]), float(sums[2])
+
+    def _lazy(self, method: str, X: Any) -> Any:
+        """Return what a method gives for each block, as a dask array."""
+        self._check_features(X)
+        rows = as_array(X)
+        of_rows = rows.dtype if rows.dtype in (np.float32, np.float64) else np.float64
+        dtype = np.dtype(np.int64) if method == "predict" else np.result_type(of_rows, np.asarray(self.means_).dtype)
+        estimator = dask.delayed(self._in_memory(), pure=False)
+        if method == "predict_proba":
+            chunks = (rows.chunks[0], (len(self.weights_),))
+            return rows.map_blocks(_call, estimator, method, chunks=chunks, dtype=dtype, meta=np.empty((0, 0), dtype))
+        return rows.map_blocks(_call, estimator, method, drop_axis=1, dtype=dtype, meta=np.empty(0, dtype))
+
+    def _check_features(self, X: Any) -> None:
+        """Check that there is a model, and that X has its columns; values are checked where they are."""
+        check_is_fitted(self)
+        rows = X._meta if is_dataframe_like(X) else np.empty((0, as_array(X).shape[1]))
+        validate_data(self, rows, reset=False, skip_check_array=True)
+
+    def _in_memory(self) -> in_memory.GaussianMixture:
+        """Return what workers need of this estimator to predict."""
+        k = len(self.weights_)
+        lean = in_memory.GaussianMixture(k, covariance_type=self.covariance_type, n_threads=self.n_threads)
+        for name in (*FITTED, "n_features_in_"):
+            setattr(lean, name, getattr(self, name))
+        return lean
+
+
+def _call(X: NDArray[Any], estimator: in_memory.GaussianMixture, method: str) -> NDArray[Any]:
+    """Call a method of an estimator on a block, which may have no rows."""
+    with threads_at_most(_threads_of_a_task()):
+        # Of no rows, one tells the shape and dtype.
+        result: NDArray[Any] = getattr(estimator, method)(X if len(X) else np.zeros((1, X.shape[1]), X.dtype))
+    return result[: len(X)]
+
+
+def _sums(
+    estimator: in_memory.GaussianMixture, with_certainty: bool, index: int, X: Any, sample_weight: Any
+) -> NDArray[np.float64]:
+    """Return the sums of w log p(x), of w log max_k r_nk and of w over a block."""
+    X, weights = check_block(index, X, sample_weight, estimator.n_features_in_)
+    total = float(len(X)) if weights is None else float(weights.sum())
+    if total == 0:
+        return np.zeros(3)
+    data, n = core.Data([X], weights), threads(estimator.n_threads)
+    certainty = model(estimator).certainty(data, n) if with_certainty else 0.0
+    return np.array([total * model(estimator).score(data, n), total * certainty, total])
+
+
+class Collection:
+    """The blocks of Dask collections: a :class:`gaussmix._passes.Source`.
+
+    Neighbouring blocks are kept together in runs of a power of two, one task a run: a task costs the scheduler a
+    millisecond or more, and the tree over the blocks stays the same.
+
+    Parameters
+    ----------
+    X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+        Rows; the number of rows may be unknown.
+    sample_weight : dask collection or array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    keep : bool, default=False
+        Whether the workers keep the blocks, for many passes; what does not fit into their memory they write to disk.
+
+    Raises
+    ------
+    ValueError
+        If X is not 2-D or has columns that are not numeric, or the weights have other blocks.
+    """
+
+    def __init__(self, X: Any, sample_weight: Any = None, *, keep: bool = False) -> None:
+        self.feature_names: Sequence[str] | None = None
+        if is_dataframe_like(X) and all(isinstance(name, str) for name in X.columns):
+            self.feature_names = list(X.columns)
+        rows = as_array(X)
+        blocks = rows.to_delayed().ravel()
+        weights = _weight_blocks(sample_weight, rows)
+        size = _blocks_a_run(len(blocks))
+        load = dask.delayed(_load, pure=False)
+        self._runs = [
+            (first, load(list(blocks[first : first + size]), list(weights[first : first + size])))
+            for first in range(0, len(blocks), size)
+        ]
+        if keep:
+            kept = dask.persist(*(run for _, run in self._runs))
+            self._runs = [(first, run) for (first, _), run in zip(self._runs, kept, strict=True)]
+
+    def reduce(self, per_block: Callable[[int, Any, Any], T], merge: Callable[[T, T], T]) -> T:
+        """Call `per_block` where the blocks are, and merge what it returns as :func:`tree_reduce` does."""
+        # Each function is one key of the graph: a model is sent once, and workers have it from each other.
+        on_block, merge_two = (dask.delayed(f, pure=False, traverse=False) for f in (per_block, merge))
+        reduce_run, merge_parts = (dask.delayed(f, pure=False, traverse=False) for f in (_reduce_run, _merge_parts))
+        parts = [reduce_run(on_block, merge_two, first, run) for first, run in self._runs]
+        while len(parts) > 1:
+            parts = [merge_parts(merge_two, *parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
+        # A large model is a large graph, which Dask warns of.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):
+            result: T = parts[0].compute(optimize_graph=False)
+        return result
+
+
+def as_array(X: Any) -> Any:
+    """Return a collection as a 2-D dask array with whole rows in each block, of floats if it is a frame.
+
+    Raises
+    ------
+    ValueError
+        If it is not 2-D, or has columns that are not numeric.
+    """
+    if is_dataframe_like(X):
+        numeric = {name: _is_numeric(dtype) for name, dtype in X.dtypes.items()}
+        if not all(numeric.values()):
+            raise ValueError(
+                f"X should have numeric columns, but these are not: {[n for n in numeric if not numeric[n]]}"
+            )
+        single = all(dtype == np.float32 for dtype in X.dtypes)
+        dtype = np.dtype(np.float32 if single else np.float64)
+        d = len(numeric)
+        blocks = [
+            da.from_delayed(dask.delayed(_values, pure=False)(part, dtype), shape=(np.nan, d), dtype=dtype)
+            for part in X.to_delayed()
+        ]
+        return da.concatenate(blocks, allow_unknown_chunksizes=True)
+    if X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got {X.ndim}D array instead: X has shape {X.shape}.")
+    return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
+
+
+def _is_numeric(dtype: Any) -> bool:
+    """Tell whether a dtype of NumPy or an extension is of real numbers."""
+    return getattr(dtype, "kind", "O") in "biuf"
+
+
+def _values(frame: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a partition as an array; what is missing is NaN."""
+    return np.ascontiguousarray(frame.to_numpy(dtype=dtype, na_value=np.nan))
+
+
+def _weight_blocks(sample_weight: Any, rows: Any) -> Sequence[Any]:
+    """Return the weights of each block of rows."""
+    n_blocks = rows.numblocks[0]
+    if sample_weight is None:
+        return [None] * n_blocks
+    known = not np.isnan(rows.shape[0])
+    if not dask.is_dask_collection(sample_weight):
+        if not known:
+            raise ValueError(
+                "X does not know the lengths of its blocks, so that an array cannot be cut to them: pass sample_weight "
+                "as a dask collection with the same blocks, or call X.compute_chunk_sizes() first."
+            )
+        sample_weight = da.from_array(np.asarray(sample_weight), chunks=-1)
+    elif is_series_like(sample_weight):
+        sample_weight = sample_weight.to_dask_array()
+    if sample_weight.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got {sample_weight.ndim}D array.")
+    if known and not np.isnan(sample_weight.shape[0]):
+        if sample_weight.shape[0] != rows.shape[0]:
+            raise ValueError(f"sample_weight.shape == {sample_weight.shape}, expected {(rows.shape[0],)}!")
+        sample_weight = sample_weight.rechunk((rows.chunks[0],))
+    if sample_weight.numblocks[0] != n_blocks:
+        raise ValueError(f"X has {n_blocks} blocks, but sample_weight has {sample_weight.numblocks[0]}.")
+    blocks: Sequence[Any] = sample_weight.to_delayed().ravel()
+    return blocks
+
+
+def _blocks_a_run(n_blocks: int) -> int:
+    """Return how many blocks a task takes: a power of two."""
+    try:
+        n_threads = sum(distributed.get_client().nthreads().values())
+    except ValueError:  # Dask's own threads
+        n_threads = CPU_COUNT
+    size = 1
+    while n_blocks > size * max(_RUNS_A_THREAD * n_threads, _RUNS_AT_LEAST):
+        size *= 2
+    return size
+
+
+def _load(blocks: list[Any], weights: list[Any]) -> list[Block]:
+    """Hold blocks together on a worker."""
+    return [_block(X, w) for X, w in zip(blocks, weights, strict=True)]
+
+
+def _block(X: Any, sample_weight: Any) -> Block:
+    """Return arrays that the core takes: those that came over the network or from disk may lie at odd addresses."""
+    return _aligned(X), None if sample_weight is None else _aligned(sample_weight)
+
+
+def _aligned(a: Any) -> NDArray[Any]:
+    return np.require(a, requirements=["ALIGNED"])
+
+
+def _reduce_run(per_block: Callable[[int, Any, Any], T], merge: Callable[[T, T], T], first: int, run: list[Block]) -> T:
+    with threads_at_most(_threads_of_a_task()):
+        return tree_reduce((per_block(first + i, *_block(*block)) for i, block in enumerate(run)), merge)
+
+
+def _merge_parts(merge: Callable[[T, T], T], *parts: T) -> T:
+    return tree_reduce(parts, merge)
+
+
+def _threads_of_a_task() -> int:
+    """Return the threads that this task may use: those of its worker, shared with the tasks that it runs now.
+
+    The bits do not depend on it. Dask's own scheduler runs a task on each processor.
+    """
+    try:
+        worker = distributed.get_worker()
+    except ValueError:
+        return 1
+    running = max(1, len(worker.state.executing))
+    return max(1, int(worker.state.nthreads) // running)
