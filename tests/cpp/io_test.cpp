@@ -7,8 +7,8 @@
 #include <iterator>
 #include <limits>
 
-#include "gaussmix/predict.hpp"
 #include "gaussmix/instances.hpp"
+#include "gaussmix/predict.hpp"
 #include "problems.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size);

@@ -191,6 +191,6 @@ def test_from_sklearn_takes_a_model_that_scikit_learn_fitted(blobs, covariance_t
     assert ours.bic(blobs) == pytest.approx(theirs.bic(blobs), rel=1e-12)
 
 
-def test_parameters_are_scikit_learns_and_n_threads():
+def test_parameters_are_scikit_learns_and_those_of_threads_and_streams():
     ours, theirs = GaussianMixture().get_params(), Peer().get_params()
-    assert ours == theirs | {"n_threads": None}
+    assert ours == theirs | {"n_threads": None, "step_offset": 2.0, "step_power": 0.7}

@@ -50,14 +50,16 @@ def check_mixture(estimator: Any) -> None:
     NotFittedError
         If it is not fitted.
     """
-    check_is_fitted(estimator)
+    searched = hasattr(estimator, "best_estimator_")
+    if not searched:
+        check_is_fitted(estimator)
     lacking = [
         name
         for name in ("weights_", "means_", "covariance_type", "predict_proba", "score_samples")
         if not hasattr(estimator, name)
     ]
     if lacking:
-        remedy = "its best_estimator_" if hasattr(estimator, "best_estimator_") else "a fitted gaussmix.GaussianMixture"
+        remedy = "its best_estimator_" if searched else "a fitted gaussmix.GaussianMixture"
         raise TypeError(f"estimator is a {type(estimator).__name__} without {', '.join(lacking)}; pass {remedy}.")
 
 
