@@ -211,7 +211,7 @@ def lowest(session: nox.Session) -> None:
     if sys.version_info >= (3, 13):
         session.error("NumPy 1.26 exists for Python 3.11 and 3.12 only; run nox with one of them.")
     source = session.posargs[0] if session.posargs else "."
-    session.install(f"{source}[test]", "numpy==1.26.*", "scikit-learn==1.6.*", "matplotlib==3.8.*")
+    session.install(f"{source}[test]", "numpy==1.26.*", "scikit-learn==1.6.*", "matplotlib==3.8.*", "pyarrow==19.*")
     session.run("python", "-m", "pip", "list", "--format=freeze")
     session.run(
         "pytest", *all_but("bench", "examples", "stress", "style")

@@ -696,6 +696,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         ours = cls().get_params(deep=False)
         params = {name: value for name, value in estimator.get_params(deep=False).items() if name in ours}
         fitted: Self = _copy_fitted(estimator, cls(**params))
+        fitted.lower_bounds_ = getattr(fitted, "lower_bounds_", [])  # before 1.7 it keeps none
         fitted.events_ = []
         fitted.restarts_ = []
         return fitted
