@@ -3,7 +3,9 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <fstream>
 #include <limits>
 
 #ifdef GAUSSMIX_BENCH_CBLAS
@@ -16,6 +18,13 @@
 namespace bench {
 namespace {
 std::atomic<std::ptrdiff_t> allocated{0}, highest{0};
+}
+
+std::string processor() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(": ") + 2);
+  return "unknown processor";
 }
 
 double dgemm_gflops() {
@@ -57,6 +66,7 @@ extern "C" {
 void* __libc_malloc(std::size_t);
 void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
 void __libc_free(void*);
 
 static void* taken(void* place) {
@@ -70,8 +80,18 @@ static void* taken(void* place) {
 void* malloc(std::size_t size) { return taken(__libc_malloc(size)); }
 void* calloc(std::size_t count, std::size_t size) { return taken(__libc_calloc(count, size)); }
 void* realloc(void* place, std::size_t size) {
-  bench::allocated -= static_cast<std::ptrdiff_t>(malloc_usable_size(place));
-  return taken(__libc_realloc(place, size));
+  const auto before = static_cast<std::ptrdiff_t>(malloc_usable_size(place));
+  void* moved = __libc_realloc(place, size);
+  if (moved || size == 0) bench::allocated -= before;
+  return taken(moved);
+}
+void* memalign(std::size_t alignment, std::size_t size) { return taken(__libc_memalign(alignment, size)); }
+void* aligned_alloc(std::size_t alignment, std::size_t size) { return memalign(alignment, size); }
+int posix_memalign(void** place, std::size_t alignment, std::size_t size) {
+  void* found = memalign(alignment, size);
+  if (!found) return ENOMEM;
+  *place = found;
+  return 0;
 }
 void free(void* place) {
   bench::allocated -= static_cast<std::ptrdiff_t>(malloc_usable_size(place));

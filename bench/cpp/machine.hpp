@@ -2,8 +2,15 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 namespace bench {
+
+/// The model of the processor, where Linux tells it.
+std::string processor();
+
+/// The libraries that the program was compiled with, and their versions.
+std::string peer_versions();
 
 /// GFLOP/s of a product of two 1024 x 1024 matrices of doubles on all threads, measured at the first call.
 double dgemm_gflops();

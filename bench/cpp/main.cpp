@@ -10,6 +10,11 @@
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::AddCustomContext("processor", bench::processor());
+#ifdef __VERSION__
+  benchmark::AddCustomContext("compiler", __VERSION__);
+#endif
+  benchmark::AddCustomContext("libraries", bench::peer_versions());
   benchmark::AddCustomContext("gaussmix", std::to_string(gaussmix::version));
   benchmark::AddCustomContext("eigen_simd", Eigen::SimdInstructionSetsInUse());
   benchmark::AddCustomContext("threads", std::to_string(gaussmix::default_threads()));

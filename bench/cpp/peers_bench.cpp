@@ -1,5 +1,6 @@
 // Ten iterations of EM by other libraries and by gaussmix: the same rows, the same start. `log_likelihood` is the mean one
 // of what each ends with, in nats, computed here from its parameters; where it is that of gaussmix the work was the same.
+// (VLFeat ends as soon as the likelihood changes by less than 1e-5 of it: bench/README.md.)
 #include "problem.hpp"
 
 #ifdef GAUSSMIX_BENCH_ARMADILLO
@@ -107,7 +108,8 @@ void opencv(benchmark::State& state) {
   const auto model = cv::ml::EM::create();
   model->setClustersNumber(k);
   model->setCovarianceMatrixType(full ? cv::ml::EM::COV_MAT_GENERIC : cv::ml::EM::COV_MAT_DIAGONAL);
-  model->setTermCriteria(cv::TermCriteria(cv::TermCriteria::COUNT, iterations, 0));
+  // It counts E-steps, and ends after the last one.
+  model->setTermCriteria(cv::TermCriteria(cv::TermCriteria::COUNT, iterations + 1, 0));
   run(
       state, p, [&] { model->trainE(x, means, covariances, weights); },
       [&] {
@@ -131,7 +133,7 @@ void vlfeat(benchmark::State& state) {
   const bench::Problem<Diagonal> p(state);
   VlGMM* model = vl_gmm_new(VL_TYPE_DOUBLE, static_cast<vl_size>(p.d), static_cast<vl_size>(p.k));
   vl_set_num_threads(static_cast<vl_size>(p.n_threads));
-  vl_gmm_set_max_num_iterations(model, iterations);
+  vl_gmm_set_max_num_iterations(model, iterations);  // it may stop earlier, which cannot be turned off
   run(
       state, p,
       [&] {
@@ -166,3 +168,19 @@ BENCHMARK(vlfeat)->Apply(bench::call_sizes);
 #endif
 
 }  // namespace
+
+std::string bench::peer_versions() {
+  std::string versions = "Eigen " + std::to_string(EIGEN_WORLD_VERSION) + '.' + std::to_string(EIGEN_MAJOR_VERSION) +
+                         '.' + std::to_string(EIGEN_MINOR_VERSION);
+#ifdef GAUSSMIX_BENCH_ARMADILLO
+  versions += ", Armadillo " + std::to_string(arma::arma_version::major) + '.' +
+              std::to_string(arma::arma_version::minor) + '.' + std::to_string(arma::arma_version::patch);
+#endif
+#ifdef GAUSSMIX_BENCH_OPENCV
+  versions += ", OpenCV " CV_VERSION;
+#endif
+#ifdef GAUSSMIX_BENCH_VLFEAT
+  versions += ", VLFeat " VL_VERSION_STRING;
+#endif
+  return versions;
+}

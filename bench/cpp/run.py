@@ -77,6 +77,14 @@ def peers_table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def machine_line(context: dict[str, Any]) -> str:
+    """Return in one line what a reader of the times wants to know."""
+    speed = f"DGEMM {float(context['dgemm_gflops']):.0f} GFLOP/s by {context['dgemm_library']}"
+    processors = f"{context['processor']}, {context['num_cpus']} processors, {context['threads']} threads"
+    made_with = f"compiler {context.get('compiler', 'unknown')}, {context['libraries']}"
+    return f"{processors}, {context['eigen_simd']}; {speed}; {made_with}; {context['date'][:10]}"
+
+
 def main() -> None:
     """Run as a command."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -88,12 +96,8 @@ def main() -> None:
     options = [f"--benchmark_filter={arguments.filter}", f"--benchmark_out={out}", "--benchmark_out_format=json"]
     subprocess.run([str(program), *options, *others], check=True)
     results = json.loads(out.read_text())
-    context, rows = results["context"], parse(results["benchmarks"])
-    machine = (
-        f"{context['num_cpus']} processors, {context['threads']} threads, {context['eigen_simd']}; DGEMM "
-        f"{float(context['dgemm_gflops']):.0f} GFLOP/s by {context['dgemm_library']}"
-    )
-    text = "\n".join([machine, "", *kernels_table(rows), "", *peers_table(rows), ""])
+    rows = parse(results["benchmarks"])
+    text = "\n".join([machine_line(results["context"]), "", *kernels_table(rows), "", *peers_table(rows), ""])
     if arguments.markdown:
         arguments.markdown.write_text(text)
     else:

@@ -26,12 +26,14 @@ gaussmix::Matrix read_csv(const char* path) {
   if (!std::getline(file, line)) throw std::runtime_error(std::string("cannot read ") + path);
   const auto columns = 1 + std::count(line.begin(), line.end(), ',');
   std::vector<double> values;
+  Index rows = 0;
   while (std::getline(file, line)) {
+    if (1 + std::count(line.begin(), line.end(), ',') != columns)
+      throw std::runtime_error("a row has not as many numbers as there are names: " + line);
     std::istringstream cells(line);
     for (std::string cell; std::getline(cells, cell, ',');) values.push_back(std::stod(cell));
-    if (values.size() % static_cast<std::size_t>(columns) != 0) throw std::runtime_error("a row is too short: " + line);
+    ++rows;
   }
-  const auto rows = static_cast<Index>(values.size()) / columns;
   return Eigen::Map<gaussmix::Matrix>(values.data(), rows, columns);
 }
 

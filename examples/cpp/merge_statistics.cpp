@@ -34,8 +34,7 @@ constexpr Index parts = 4;
 /// The pass over one part of the rows: any mixture that all parts agree on will do.
 Statistics pass(const Mixture& mixture, const gaussmix::Matrix& x, Index part) {
   const Index first = x.rows() * part / parts, rows = x.rows() * (part + 1) / parts - first;
-  const gaussmix::Data data(x.row(first).data(), rows, x.cols(), x.cols());
-  return gaussmix::accumulate(mixture, data);
+  return gaussmix::accumulate(mixture, x.middleRows(first, rows));
 }
 
 Statistics merged(const std::vector<Statistics>& all) {

@@ -3,7 +3,8 @@
 //   score_stream MODEL < ROWS         rows of numbers, separated by spaces and line ends
 //   score_stream MODEL COUNT          COUNT rows drawn from the model itself
 //
-// Prints log p(row) and the likeliest component of each row, and at the end, on the error stream, how long a row took.
+// Prints log p(row) and the likeliest component of each row, and at the end, on the error stream, how long one of the last
+// 65,536 rows took.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -22,27 +23,34 @@ using gaussmix::Index;
 
 namespace {
 
-/// Scores rows, and keeps how long each took.
+/// Scores rows, and keeps how long the last ones took: a stream may have no end.
 template <class Covariance>
 class Stream {
  public:
-  explicit Stream(const gaussmix::Mixture<Covariance>& mixture) : scorer_(mixture) { nanoseconds_.reserve(1 << 20); }
+  explicit Stream(const gaussmix::Mixture<Covariance>& mixture) : scorer_(mixture) { nanoseconds_.reserve(last); }
 
   void take(const double* row) {
     const auto begin = std::chrono::steady_clock::now();
     const double log_p = scorer_.log_density(row);  // allocates nothing
     const auto end = std::chrono::steady_clock::now();
-    nanoseconds_.push_back(std::chrono::duration<double, std::nano>(end - begin).count());
+    const double taken = std::chrono::duration<double, std::nano>(end - begin).count();
+    if (nanoseconds_.size() < last)
+      nanoseconds_.push_back(taken);
+    else
+      nanoseconds_[count_ % last] = taken;
+    ++count_;
     std::printf("%.6f %lld\n", log_p, static_cast<long long>(scorer_.label()));
   }
 
   void report() {
-    if (nanoseconds_.empty()) return;
-    std::fprintf(stderr, "%zu rows, a row in %.0f ns (median), %.0f ns (99th percentile)\n", nanoseconds_.size(),
-                 quantile(0.5), quantile(0.99));
+    if (count_ == 0) return;
+    std::fprintf(stderr, "%zu rows, a row in %.0f ns (median), %.0f ns (99th percentile)\n", count_, quantile(0.5),
+                 quantile(0.99));
   }
 
  private:
+  static constexpr std::size_t last = 65'536;
+
   double quantile(double q) {
     const auto at = static_cast<std::ptrdiff_t>(q * static_cast<double>(nanoseconds_.size() - 1));
     std::nth_element(nanoseconds_.begin(), nanoseconds_.begin() + at, nanoseconds_.end());
@@ -50,7 +58,8 @@ class Stream {
   }
 
   gaussmix::Scorer<Covariance> scorer_;
-  std::vector<double> nanoseconds_;
+  std::vector<double> nanoseconds_;  // of the last rows, in any order
+  std::size_t count_ = 0;            // of all rows
 };
 
 template <class Covariance>

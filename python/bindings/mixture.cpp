@@ -1,5 +1,9 @@
 // The mixture of each covariance type, and its fit: written once, bound once a type. Arguments are converted first, the
 // interpreter's lock is released, then the core computes.
+#include <memory>
+#include <mutex>
+#include <optional>
+
 #include "gaussmix/any_mixture.hpp"
 #include "gaussmix/criteria.hpp"
 #include "gaussmix/fit.hpp"
@@ -11,11 +15,24 @@
 namespace gaussmix::python {
 namespace {
 
-/// A mixture, prepared for densities.
+/// A mixture, and its table of densities from when it is first asked for: an EM step has no use for one.
 template <class Covariance>
 struct BoundMixture {
-  Mixture<Covariance> mixture;
-  LogProb<Covariance> log_prob;
+  explicit BoundMixture(Mixture<Covariance> m) : mixture(std::move(m)) {}
+
+  /// \throws NotPositiveDefinite if weights or factors are not those of a mixture
+  const LogProb<Covariance>& log_prob(int n_threads) const {
+    // Threads of Python share a model, and come without the interpreter's lock.
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!log_prob_) log_prob_.emplace(mixture, n_threads);
+    return *log_prob_;
+  }
+
+  const Mixture<Covariance> mixture;
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::optional<LogProb<Covariance>> log_prob_;
 };
 
 /// A mixture from fitted arrays, without factoring anything.
@@ -108,8 +125,8 @@ class PythonPasses : public Passes<Covariance> {
   }
 
  private:
-  static BoundMixture<Covariance> bound(const Mixture<Covariance>& mixture) {
-    return {mixture, LogProb<Covariance>(mixture)};
+  static py::object bound(const Mixture<Covariance>& mixture) {
+    return py::cast(std::make_unique<BoundMixture<Covariance>>(mixture));
   }
 
   py::object passes_;
@@ -180,7 +197,7 @@ py::dict fit_data(const BoundData& data, Index n_components, double tol, double 
 template <class Covariance>
 py::dict fit_from_passes(const py::object& passes, const BoundMixture<Covariance>& start, double tol, double reg_covar,
                          int max_iter, bool given_start, int n_threads, bool single, const Callback& callback,
-                         double previous_bound, const std::optional<State>& state) {
+                         double previous_bound, const std::optional<State>& state, bool score_result) {
   FitOptions options;
   options.tol = tol;
   options.reg_covar = reg_covar;
@@ -188,6 +205,7 @@ py::dict fit_from_passes(const py::object& passes, const BoundMixture<Covariance
   options.reseed = !given_start;
   options.n_threads = n_threads;
   options.single = single;
+  options.score_result = score_result;
   RunState run;
   if (state) {
     run.iterations = std::get<0>(*state);
@@ -241,9 +259,7 @@ void bind_statistics(py::module_& m, py::dict& types) {
         const double largest = (points.rowwise() - points.colwise().mean()).cwiseAbs().maxCoeff();
         const double unit = largest > 0 && std::isfinite(largest) ? std::ldexp(1.0, -std::ilogb(largest)) : 1.0;
         const Frame frame{points.colwise().mean(), RowVector::Constant(points.cols(), unit)};
-        auto statistics = statistics_of_labels<Covariance>(data.data, points, given.data(), frame, n_threads);
-        statistics.total_weight = statistics.counts.sum();
-        return statistics;
+        return statistics_of_labels<Covariance>(data.data, points, given.data(), frame, n_threads);
       },
       py::arg("data"), py::arg("centres"), py::arg("labels"), py::arg("n_threads"));
   type.def("merge", &Bound::merge, py::arg("other"));
@@ -271,12 +287,10 @@ template <class Covariance>
 void bind_mixture(py::module_& m, py::dict& types) {
   using Bound = BoundMixture<Covariance>;
   const std::string name = std::string("Mixture_") + Covariance::name;
-  py::class_<Bound> type(m, name.c_str(), "A Gaussian mixture of one covariance type, prepared for densities.");
+  py::class_<Bound> type(m, name.c_str(), "A Gaussian mixture of one covariance type.");
   type.def(py::init([](const DoubleArray& weights, const DoubleArray& means, const DoubleArray& covariances,
                        const DoubleArray& precisions_cholesky) {
-             auto mixture = restore<Covariance>(weights, means, covariances, precisions_cholesky);
-             LogProb<Covariance> log_prob(mixture);
-             return Bound{std::move(mixture), std::move(log_prob)};
+             return std::make_unique<Bound>(restore<Covariance>(weights, means, covariances, precisions_cholesky));
            }),
            py::arg("weights"), py::arg("means"), py::arg("covariances"), py::arg("precisions_cholesky"));
   type.def_static("fit", &fit_data<Covariance>, py::arg("data"), py::arg("n_components"), py::kw_only(), py::arg("tol"),
@@ -286,7 +300,7 @@ void bind_mixture(py::module_& m, py::dict& types) {
   type.def_static("fit_passes", &fit_from_passes<Covariance>, py::arg("passes"), py::arg("start"), py::kw_only(),
                   py::arg("tol"), py::arg("reg_covar"), py::arg("max_iter"), py::arg("given_start"),
                   py::arg("n_threads"), py::arg("single"), py::arg("callback"), py::arg("previous_bound"),
-                  py::arg("state"));
+                  py::arg("state"), py::arg("score_result") = true);
   type.def(
       "accumulate",
       [](const Bound& b, const BoundData& data, int n_threads) {
@@ -339,14 +353,14 @@ void bind_mixture(py::module_& m, py::dict& types) {
       "log_densities",
       [](const Bound& b, const BoundData& data, bool single, int n_threads) {
         return filled({data.data.rows()}, single,
-                      [&](auto* out) { log_densities(b.log_prob, data.data, out, n_threads); });
+                      [&](auto* out) { log_densities(b.log_prob(n_threads), data.data, out, n_threads); });
       },
       py::arg("data"), py::arg("single"), py::arg("n_threads"));
   type.def(
       "responsibilities",
       [](const Bound& b, const BoundData& data, bool single, int n_threads) {
         return filled({data.data.rows(), b.mixture.n_components()}, single,
-                      [&](auto* out) { responsibilities(b.log_prob, data.data, out, n_threads); });
+                      [&](auto* out) { responsibilities(b.log_prob(n_threads), data.data, out, n_threads); });
       },
       py::arg("data"), py::arg("single"), py::arg("n_threads"));
   type.def(
@@ -355,19 +369,22 @@ void bind_mixture(py::module_& m, py::dict& types) {
         py::array_t<std::int64_t> out(data.data.rows());
         std::int64_t* values = out.mutable_data();
         const py::gil_scoped_release unlock;
-        single ? labels<float>(b.log_prob, data.data, values, n_threads)
-               : labels<double>(b.log_prob, data.data, values, n_threads);
+        const auto& log_prob = b.log_prob(n_threads);
+        single ? labels<float>(log_prob, data.data, values, n_threads)
+               : labels<double>(log_prob, data.data, values, n_threads);
         return out;
       },
       py::arg("data"), py::arg("single"), py::arg("n_threads"));
   type.def(
       "score",
-      [](const Bound& b, const BoundData& data, int n_threads) { return score(b.log_prob, data.data, n_threads); },
+      [](const Bound& b, const BoundData& data, int n_threads) {
+        return score(b.log_prob(n_threads), data.data, n_threads);
+      },
       py::arg("data"), py::arg("n_threads"), py::call_guard<py::gil_scoped_release>());
   type.def(
       "certainty",
       [](const Bound& b, const BoundData& data, int n_threads) {
-        return classification_log_likelihood(b.log_prob, data.data, n_threads);
+        return classification_log_likelihood(b.log_prob(n_threads), data.data, n_threads);
       },
       py::arg("data"), py::arg("n_threads"), py::call_guard<py::gil_scoped_release>());
   type.def_static(
@@ -400,6 +417,17 @@ void bind_all(std::tuple<Types...>*, py::module_& m, py::dict& mixtures, py::dic
   (bind_mixture<Types>(m, mixtures), ...);
 }
 
+/// Registers an exception as a ValueError. It is pickled as one: another process may use another instruction set.
+template <class Exception>
+void bind_value_error(py::module_& m, const char* name) {
+  py::object type = py::register_exception<Exception>(m, name, PyExc_ValueError);
+  type.attr("__reduce__") = py::cpp_function(
+      [](const py::object& self) {
+        return py::make_tuple(py::reinterpret_borrow<py::object>(PyExc_ValueError), self.attr("args"));
+      },
+      py::is_method(type));
+}
+
 }  // namespace
 
 void bind_mixtures(py::module_& m) {
@@ -412,6 +440,8 @@ void bind_mixtures(py::module_& m) {
   m.def("icl", &icl, py::arg("mean_log_likelihood"), py::arg("certainty"), py::arg("n_parameters"),
         py::arg("total_weight"));
   py::register_exception<Stopped>(m, "Stopped", PyExc_RuntimeError);
+  bind_value_error<NotPositiveDefinite>(m, "NotPositiveDefinite");
+  bind_value_error<DegenerateData>(m, "DegenerateData");
 }
 
 }  // namespace gaussmix::python

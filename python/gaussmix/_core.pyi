@@ -19,6 +19,8 @@ mixtures: dict[str, type[Mixture]]
 statistics: dict[str, type[Statistics]]
 
 class Stopped(RuntimeError): ...
+class NotPositiveDefinite(ValueError): ...
+class DegenerateData(ValueError): ...
 
 class FitResult(TypedDict):
     weights: Doubles
@@ -36,8 +38,10 @@ class FitResult(TypedDict):
 class PassesResult(FitResult):
     state: State
 
-class Passes(Protocol):
+class Pass(Protocol):
     def accumulate(self, mixture: Mixture, /) -> Statistics: ...
+
+class Passes(Pass, Protocol):
     def score(self, mixture: Mixture, /) -> float: ...
     def worst_rows(self, mixture: Mixture, count: int, /) -> Array: ...
 
@@ -90,7 +94,7 @@ class Mixture:
     ) -> FitResult: ...
     @staticmethod
     def fit_passes(
-        passes: Passes,
+        passes: Pass,  # Passes, where components may be moved or the result is scored
         start: Mixture,
         *,
         tol: float,
@@ -102,6 +106,7 @@ class Mixture:
         callback: Callback,
         previous_bound: float,
         state: State | None,
+        score_result: bool = True,
     ) -> PassesResult: ...
     def accumulate(self, data: Data, n_threads: int) -> Statistics: ...
     def arrays(self) -> tuple[Doubles, Doubles, Doubles, Doubles]: ...

@@ -7,6 +7,7 @@ and a merge of statistics, and its bits do not depend on who computes a block, n
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array
+from sklearn.utils.validation import _get_feature_names
 
 from gaussmix._dispatch import core, threads
 from gaussmix._validation import FLOATS
@@ -24,6 +26,10 @@ __all__ = ["Parameters", "Passes", "Sample", "Source", "Survey", "survey", "tree
 T = TypeVar("T")
 Rows = NDArray[Any]
 Weights = NDArray[np.float64]
+Names = tuple[str, ...]
+
+# Rows that the first pass draws from at a time, at least: at few columns their keys take more room than they do.
+_DRAWN_ROWS = 2**14
 
 
 class Source(Protocol):
@@ -186,6 +192,10 @@ class Survey(NamedTuple):
         Whether rows have weights.
     sample : Sample
         A random sample of the rows with a weight, and one row beyond it, which tells what a row counts.
+    names : tuple of str or None
+        Names of the columns, if blocks are frames.
+    checksums : tuple of bytes
+        What tells each block from others, if that was asked for.
     """
 
     first: int
@@ -196,11 +206,17 @@ class Survey(NamedTuple):
     single: bool
     weighted: bool
     sample: Sample
+    names: Names | None
+    checksums: tuple[bytes, ...]
 
     @property
     def n_samples(self) -> int:
         """Rows in all blocks."""
         return sum(self.rows)
+
+    def digest(self) -> str:
+        """Return what tells these rows and blocks from others, if there are checksums."""
+        return hashlib.sha256(b"".join(self.checksums)).hexdigest()
 
 
 def generator(seed: int, purpose: int, index: int) -> np.random.Generator:
@@ -244,7 +260,25 @@ def check_block(index: int, X: Any, sample_weight: Any, n_features: int | None =
         raise ValueError(f"Block {index}: {error}") from error
 
 
-def survey(source: Source, size: int, seed: int) -> Survey:
+def _names(index: int, X: Any) -> Names | None:
+    """Return the names of a block's columns, if it is a frame that has some."""
+    try:
+        names = _get_feature_names(X)
+    except TypeError as error:
+        raise ValueError(f"Block {index}: {error}") from error
+    return None if names is None else tuple(names)
+
+
+def _check_names(index: int, names: Names | None, expected: Names | None) -> None:
+    """Check that columns are those of other blocks; where one side has no names, their places count."""
+    if names is not None and expected is not None and names != expected:
+        raise ValueError(
+            f"Block {index}: the feature names should match those of the other blocks, in their order: expected "
+            f"{list(expected)}, but got {list(names)}."
+        )
+
+
+def survey(source: Source, size: int, seed: int, checksums: bool = False) -> Survey:
     """Go through all rows once: check and count them, and draw a sample.
 
     Parameters
@@ -255,6 +289,8 @@ def survey(source: Source, size: int, seed: int) -> Survey:
         Rows of the sample.
     seed : int
         Names its random numbers.
+    checksums : bool, default=False
+        Whether to find what tells each block from others.
 
     Returns
     -------
@@ -266,7 +302,7 @@ def survey(source: Source, size: int, seed: int) -> Survey:
     ValueError
         If a block is not valid, or does not fit to those before it.
     """
-    found: Survey = source.reduce(_SurveyBlock(size + 1, seed), partial(_merge_surveys, size + 1))
+    found: Survey = source.reduce(_SurveyBlock(size + 1, seed, checksums), partial(_merge_surveys, size + 1))
     return found
 
 
@@ -276,31 +312,53 @@ class _SurveyBlock:
     What is drawn does not depend on that. It spares the tree of merges a whole sample a level.
     """
 
-    def __init__(self, count: int, seed: int) -> None:
-        self._count, self._seed = count, seed
+    def __init__(self, count: int, seed: int, checksums: bool) -> None:
+        self._count, self._seed, self._checksums = count, seed, checksums
         self._largest = np.empty(0)
 
     def __call__(self, index: int, X: Any, sample_weight: Any) -> Survey:
+        names = _names(index, X)
         X, weights = check_block(index, X, sample_weight)
-        chosen = np.arange(len(X)) if weights is None else np.flatnonzero(weights)
-        of_chosen = np.ones(len(chosen)) if weights is None else weights[chosen]
         with np.errstate(over="ignore"):  # a sum that overflows is refused once all are known
-            keys = of_chosen / (1 - generator(self._seed, 0, index).random(len(chosen)))
-            total = float(of_chosen.sum())
-        keys = np.minimum(keys, np.finfo(np.float64).max)
-        # A block that is computed twice counts once.
-        self._largest = np.unique(np.concatenate([self._largest, keys]))[-self._count :]
-        kept = keys >= self._largest[0] if len(self._largest) == self._count else np.ones(len(keys), dtype=bool)
+            total = float(len(X)) if weights is None else float(weights.sum())
         return Survey(
             first=index,
             rows=(len(X),),
             n_features=X.shape[1],
-            positive=len(chosen),
+            positive=len(X) if weights is None else int(np.count_nonzero(weights)),
             total_weight=total,
             single=X.dtype == np.float32 or len(X) == 0,
             weighted=weights is not None,
-            sample=Sample(np.ascontiguousarray(X[chosen[kept]]), of_chosen[kept], keys[kept]),
+            sample=self._draw(generator(self._seed, 0, index), X, weights),
+            names=names,
+            checksums=(_checksum(X, weights),) if self._checksums else (),
         )
+
+    def _draw(self, random: np.random.Generator, X: Rows, weights: Weights | None) -> Sample:
+        """Return the rows of a block that may be among those with the largest keys."""
+        drawn = [Sample(X[:0], np.empty(0), np.empty(0))]
+        step = max(_DRAWN_ROWS, self._count)
+        for first in range(0, len(X), step):
+            part = X[first : first + step]
+            of_part = np.ones(len(part)) if weights is None else weights[first : first + step]
+            chosen = np.flatnonzero(of_part)
+            with np.errstate(over="ignore"):
+                keys = of_part[chosen] / (1 - random.random(len(chosen)))
+            keys = np.minimum(keys, np.finfo(np.float64).max)
+            # A block that is computed twice counts once.
+            self._largest = np.unique(np.concatenate([self._largest, keys]))[-self._count :]
+            kept = keys >= self._largest[0] if len(self._largest) == self._count else np.ones(len(keys), dtype=bool)
+            drawn.append(Sample(part[chosen[kept]], of_part[chosen[kept]], keys[kept]))
+        return Sample(*(np.concatenate(arrays) for arrays in zip(*drawn, strict=True)))
+
+
+def _checksum(X: Rows, weights: Weights | None) -> bytes:
+    """Return what tells a block from others."""
+    digest = hashlib.blake2b(f"{X.shape} {X.dtype} {weights is None}".encode(), digest_size=16)
+    for array in (X, weights):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.digest()
 
 
 def _merge_surveys(count: int, a: Survey, b: Survey) -> Survey:
@@ -311,6 +369,7 @@ def _merge_surveys(count: int, a: Survey, b: Survey) -> Survey:
         )
     if a.weighted != b.weighted:
         raise ValueError(f"Block {b.first}: either all blocks have a sample_weight, or none has one.")
+    _check_names(b.first, b.names, a.names)
     return Survey(
         first=a.first,
         rows=a.rows + b.rows,
@@ -320,6 +379,8 @@ def _merge_surveys(count: int, a: Survey, b: Survey) -> Survey:
         single=a.single and b.single,
         weighted=a.weighted,
         sample=merge_samples(count, a.sample, b.sample),
+        names=b.names if a.names is None else a.names,
+        checksums=a.checksums + b.checksums,
     )
 
 
@@ -331,11 +392,21 @@ class _Part(NamedTuple, Generic[T]):
 
 
 def _on_block(
-    function: Callable[[int, Rows, Weights | None], T], n_features: int, index: int, X: Any, sample_weight: Any
+    function: Callable[[int, Rows, Weights | None], T],
+    n_features: int,
+    names: Names | None,
+    index: int,
+    X: Any,
+    sample_weight: Any,
 ) -> _Part[T]:
+    _check_names(index, _names(index, X), names)
     X, weights = check_block(index, X, sample_weight, n_features)
-    empty = len(X) == 0 or (weights is not None and not weights.any())
-    return _Part(None if empty else function(index, X, weights), (len(X),))
+    if len(X) == 0 or (weights is not None and not weights.any()):
+        return _Part(None, (len(X),))
+    try:
+        return _Part(function(index, X, weights), (len(X),))
+    except ValueError as error:  # numbers that overflow
+        raise ValueError(f"Block {index}: {error}") from error
 
 
 def _merge_parts(merge: Callable[[T, T], T], a: _Part[T], b: _Part[T]) -> _Part[T]:
@@ -359,17 +430,11 @@ class Passes:
         Type of the mixtures.
     n_threads : int or None
         Threads for each block, at most; None is asked where the block is.
-
-    Attributes
-    ----------
-    failure : BaseException or None
-        What a pass has raised.
     """
 
     def __init__(self, source: Source, found: Survey, covariance_type: str, n_threads: int | None) -> None:
         self.found = found
         self.n_threads = n_threads
-        self.failure: BaseException | None = None
         self._source, self._type = source, covariance_type
 
     def run(self, function: Callable[[int, Rows, Weights | None], T], merge: Callable[[T, T], T]) -> T | None:
@@ -380,15 +445,8 @@ class Passes:
         ValueError
             If a block is not valid, or not as long as it was in the first pass.
         """
-        try:
-            return self._run(function, merge)
-        except BaseException as error:
-            self.failure = error
-            raise
-
-    def _run(self, function: Callable[[int, Rows, Weights | None], T], merge: Callable[[T, T], T]) -> T | None:
         part: _Part[T] = self._source.reduce(
-            partial(_on_block, function, self.found.n_features), partial(_merge_parts, merge)
+            partial(_on_block, function, self.found.n_features, self.found.names), partial(_merge_parts, merge)
         )
         if part.rows != self.found.rows:
             pairs = enumerate(zip(part.rows, self.found.rows, strict=False))
@@ -431,13 +489,21 @@ class Passes:
         return core.statistics[self._type](*_share(moments, centres, self._type))
 
 
+def check_squares(squared: NDArray[np.float64]) -> None:
+    """Check that squares have not overflown."""
+    if not np.isfinite(squared).all():
+        raise ValueError("The squares of the data overflow; scale the input data.")
+
+
 def nearest(centres: NDArray[np.float64], X: Rows, n_threads: int | None) -> NDArray[np.int64]:
     """Return the nearest centre of each row: the label in a mixture of equal spheres.
 
     Their size is that at which most centres are apart, so that no digit of a distance is lost beside the constants.
     """
     k = len(centres)
-    squared = ((centres - np.median(centres, axis=0)) ** 2).sum(axis=1)
+    with np.errstate(over="ignore"):
+        squared = ((centres - np.median(centres, axis=0)) ** 2).sum(axis=1)
+    check_squares(squared)
     size = np.median(squared) or squared.mean() or 1.0
     mixture = core.mixtures["spherical"](np.full(k, 1 / k), centres, np.full(k, size), np.full(k, size**-0.5))
     return mixture.labels(core.Data([X], None), False, threads(n_threads))
@@ -502,9 +568,7 @@ def _partition(
     if covariance_type != "tied":
         matrices = np.zeros((len(centres), found.covariances.shape[1]))
         matrices[present] = found.covariances
-    total = float(len(X)) if sample_weight is None else math.fsum(sample_weight)
-    # The core scales the weights of its rows by a power of 2; those of other blocks by another one.
-    return Moments(counts * (total / counts.sum()), means, matrices, 0.0, total)
+    return Moments(counts, means, matrices, 0.0, found.total_weight)
 
 
 def _share(moments: Moments, centres: NDArray[np.float64], covariance_type: str) -> Moments:

@@ -10,19 +10,35 @@ from numpy.typing import NDArray
 
 from gaussmix._dispatch import core, threads
 from gaussmix._mixture import GaussianMixture
-from gaussmix._passes import Passes, Rows, Sample, Weights, generator, merge_samples, nearest
+from gaussmix._passes import Passes, Rows, Sample, Weights, check_squares, generator, merge_samples, nearest
 
-__all__ = ["Seeding", "default_sample_size", "start"]
+__all__ = ["NO_MODEL", "Seeding", "default_sample_size", "n_passes", "start"]
 
 Seeding = Literal["reservoir", "k-means||"]
 
+# What is raised where a start leads to no model; others may.
+NO_MODEL = (core.NotPositiveDefinite, core.DegenerateData)
 ROUNDS = 5
+# Iterations on the sample: not `max_iter`, which counts those over all rows and may be raised later.
+ITERATIONS = 100
 START = ("weights", "means", "precisions")
 
 
 def default_sample_size(n_components: int) -> int:
     """Return how many rows the sample has: enough for the covariances of many components, and little memory."""
     return max(20_000, 200 * n_components)
+
+
+def n_passes(estimator: GaussianMixture, seeding: Seeding) -> int:
+    """Return how many passes a start takes."""
+    others = [estimator.weights_init is not None, estimator.precisions_init is not None]
+    if estimator.means_init is not None:
+        return 0 if all(others) else 1
+    if seeding == "reservoir":
+        return 0
+    if estimator.n_components == 1:
+        return 1
+    return ROUNDS + 1 if any(others) else ROUNDS + 2
 
 
 def start(passes: Passes, estimator: GaussianMixture, seeding: Seeding, sample: Sample, seed: int) -> core.Mixture:
@@ -54,6 +70,9 @@ def start(passes: Passes, estimator: GaussianMixture, seeding: Seeding, sample: 
     """
     given = estimator._start(passes.found.n_features)
     partly = any(part is not None for part in given.values())
+    if given["means"] is None and seeding == "k-means||" and estimator.n_components == 1:
+        # Every row is nearest to the one centre, wherever that is.
+        given["means"] = np.average(sample.rows, axis=0, weights=sample.weights)[np.newaxis]
     if given["means"] is not None and any(part is None for part in given.values()):
         return _from_centres(passes, estimator, sample, given)
     if given["means"] is None and seeding == "k-means||":
@@ -62,7 +81,7 @@ def start(passes: Passes, estimator: GaussianMixture, seeding: Seeding, sample: 
             return _in_memory(estimator, candidates, given, seed, max_iter=0)
         centres = _centres(estimator, candidates, seed)
         return _from_centres(passes, estimator, sample, given | {"means": centres})
-    return _in_memory(estimator, sample, given, seed, max_iter=0 if partly else estimator.max_iter)
+    return _in_memory(estimator, sample, given, seed, max_iter=0 if partly else ITERATIONS)
 
 
 def kmeans_parallel(passes: Passes, n_components: int, sample: Sample, seed: int) -> Sample:
@@ -119,11 +138,13 @@ def _far_rows(
     labels = nearest(centres, X, n_threads)
     for first in range(0, len(X), 4096):
         part = slice(first, first + 4096)
-        squared[part] = ((X[part] - centres[labels[part]]) ** 2).sum(axis=1)
-    if sample_weight is not None:
-        squared *= sample_weight
-    places = np.flatnonzero(squared)
+        with np.errstate(over="ignore"):
+            squared[part] = ((X[part] - centres[labels[part]]) ** 2).sum(axis=1)
+    check_squares(squared)
     with np.errstate(over="ignore"):
+        if sample_weight is not None:
+            squared *= sample_weight
+        places = np.flatnonzero(squared)
         keys = squared[places] / (1 - generator(seed, purpose, index).random(len(places)))
     far = Sample(places[:, None], squared[places], keys).largest(count)
     return Sample(X[far.rows[:, 0]], far.weights, far.keys)
@@ -145,7 +166,7 @@ def _fit(
         estimator.n_components,
         tol=estimator.tol,
         reg_covar=estimator.reg_covar,
-        max_iter=min(max_iter, 2**31 - 1),
+        max_iter=max_iter,
         n_init=1,
         init_params=estimator.init_params,
         **given,
@@ -179,12 +200,10 @@ def _from_centres(
     """Return the mixture of the rows nearest to each given mean, with the other given parameters in their places."""
     centres = np.asarray(given["means"], dtype=np.float64)
     parts = given | {"means": centres}
-    n = threads(estimator.n_threads)
+    statistics = passes.partition(centres)
     try:
-        weights, means, *matrices = passes.partition(centres).maximize(estimator.reg_covar, n)
-    except ValueError as error:
-        if error is passes.failure:
-            raise
+        weights, means, *matrices = statistics.maximize(estimator.reg_covar, threads(estimator.n_threads))
+    except NO_MODEL:
         # A singular covariance: the fit in memory knows what floor it needs.
         return _in_memory(estimator, sample, parts, 0, max_iter=0)
     if estimator.means_init is not None:

@@ -54,6 +54,19 @@ TEST(DataView, mapped_matrices_with_strides) {
   expect_rows(Data(every_second), expected);
 }
 
+TEST(DataView, parts_of_matrices) {
+  const Matrix x = normals(10, 6, 4);
+  const Eigen::MatrixXf by_column = x.cast<float>();
+  expect_rows(x.middleRows(2, 5), x.middleRows(2, 5));
+  expect_rows(x.block(1, 2, 7, 3), x.block(1, 2, 7, 3));
+  expect_rows(by_column.rightCols(4), by_column.rightCols(4).cast<double>());
+  expect_rows(x.col(3), x.col(3));
+  expect_rows(x.row(3), x.row(3));
+  expect_rows(x.transpose(), x.transpose());
+  expect_rows(Eigen::Ref<const Matrix>(x.leftCols(4)), x.leftCols(4));
+  static_assert(!std::is_convertible_v<decltype(x + x), Data>, "the sum is nowhere in memory");
+}
+
 TEST(DataView, negative_strides) {
   const Matrix x = normals(8, 3, 5);
   expect_rows(Data(x.data() + 7 * 3, 8, 3, -3), x.colwise().reverse());

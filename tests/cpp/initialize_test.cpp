@@ -98,6 +98,18 @@ TYPED_TEST(Initialize, rows_without_weight_are_absent) {
   }
 }
 
+TYPED_TEST(Initialize, counts_are_sums_of_the_weights_of_rows) {
+  for (const double factor : {1e-300, 3.0, 1e300}) {
+    const std::vector<double> weights(static_cast<std::size_t>(this->n), factor);
+    const Data weighted = Data(this->x).set_weights(weights.data());
+    for (const auto method : methods) {
+      const auto s = gaussmix::initialize<TypeParam>(weighted, this->k, method, {}, 7, 0, 1, {});
+      EXPECT_TRUE(close(s.counts, Table(Vector(factor * this->of(method).counts)), 1e-12L));
+      EXPECT_NEAR(s.total_weight / factor, static_cast<double>(this->n), 1e-9);
+    }
+  }
+}
+
 TYPED_TEST(Initialize, same_bits_at_any_number_of_threads_and_others_at_other_restarts) {
   for (const auto method : methods) {
     const auto one = this->of(method), many = this->of(method, {}, 0, 3), other = this->of(method, {}, 1);

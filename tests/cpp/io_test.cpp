@@ -11,6 +11,12 @@
 #include "gaussmix/predict.hpp"
 #include "problems.hpp"
 
+#ifdef __unix__
+#include <sys/resource.h>
+
+#include <csignal>
+#endif
+
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size);
 
 namespace {
@@ -201,6 +207,22 @@ TYPED_TEST(ModelFile, files_of_old_releases_are_read) {
   EXPECT_GE(folders, 1u);
 }
 
+TEST(ModelFile, files_of_old_releases_are_read_whatever_else_they_hold) {
+  for (const auto& folder : fs::directory_iterator(fs::path(GAUSSMIX_TEST_DATA) / "data")) {
+    if (!folder.is_directory()) continue;
+    gaussmix::ModelInfo info;
+    const auto mixture = std::get<gaussmix::Mixture<gaussmix::Diagonal>>(
+        gaussmix::load(folder.path() / "python_everything.safetensors", &info));
+    EXPECT_FALSE(info.single);
+    EXPECT_EQ(info.feature_names, (std::vector<std::string>{"a", "Länge", "x \"y\""}));
+    EXPECT_EQ(mixture.means.rows(), 3);
+    // 40 of the 340 rows were at (50, 50, 50).
+    Index nearest = 0;
+    (mixture.means.array() - 50).matrix().rowwise().norm().minCoeff(&nearest);
+    EXPECT_NEAR(mixture.weights(nearest), 40.0 / 340, 1e-9);
+  }
+}
+
 TEST(ModelFile, the_corpus_of_the_fuzzer_is_read_or_refused) {
   std::size_t files = 0;
   for (const auto& entry : fs::directory_iterator(fs::path(GAUSSMIX_TEST_DATA) / "cpp" / "fuzz" / "corpus")) {
@@ -334,6 +356,29 @@ TEST(ModelFile, models_that_are_not_understood_are_refused) {
   }
 }
 
+TEST(ModelFile, names_and_dtype_are_told) {
+  const std::string good = standard_normal("{" + metadata + "," + tensors + "}");
+  const auto info_of = [](const std::string& bytes) {
+    std::istringstream in(bytes);
+    gaussmix::ModelInfo info;
+    info.feature_names = {"left", "over"};
+    gaussmix::load(in, &info);
+    return info;
+  };
+  const auto named = [&](const std::string& names) {
+    return info_of(replaced(good, "\"dtype\":\"float64\"", "\"dtype\":\"float64\",\"feature_names\":\"" + names + '"'));
+  };
+  EXPECT_TRUE(info_of(good).feature_names.empty());
+  EXPECT_FALSE(info_of(good).single);
+  EXPECT_EQ(named(R"( [ \"a \\\"b\\\"\" ] )").feature_names, std::vector<std::string>{"a \"b\""});
+  for (const char* bad : {"", "[]", "[1]", R"([\"a\",\"b\"])", R"([\"a\")", R"([\"a\"]x)", R"({\"a\":\"b\"})"})
+    EXPECT_THROW(named(bad), ModelFileError) << bad;
+  auto floats = random_mixture<gaussmix::Full>(1, 2, 3);
+  for (Matrix* m : {&floats.means, &floats.covariances, &floats.precisions_cholesky})
+    *m = m->cast<float>().cast<double>().eval();
+  EXPECT_TRUE(info_of(saved(floats, true)).single);
+}
+
 TEST(ModelFile, a_huge_header_is_not_allocated) {
   for (const int top : {0x01, 0x7f, 0xff}) {
     std::string bytes(16, '\0');
@@ -359,6 +404,55 @@ TEST(ModelFile, files_are_replaced_whole) {
   EXPECT_THROW(gaussmix::save(bad, path), std::invalid_argument);
   EXPECT_EQ(contents(path), saved(second));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()), 2) << "a file was left";
+}
+
+#ifdef __unix__
+/// Files may have no more bytes than that while it lives: a disk that is full.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
+TEST(ModelFile, a_full_disk_keeps_the_old_file) {
+  const Folder folder;
+  const fs::path path = folder.path / "model.safetensors";
+  const auto old = random_mixture<gaussmix::Diagonal>(2, 3, 7);
+  gaussmix::save(old, path);
+  // What is buffered fails at the end, what is more at once.
+  for (const Index k : {3, 3000}) {
+    const auto mixture = random_mixture<gaussmix::Diagonal>(k, 3, 8);
+    std::error_code code;
+    {
+      const FileSizeLimit limit(100);
+      try {
+        gaussmix::save(mixture, path);
+      } catch (const std::system_error& error) {
+        code = error.code();
+      }
+    }
+    EXPECT_EQ(code, std::errc::file_too_large) << k;
+    EXPECT_EQ(contents(path), saved(old));
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()), 1) << "a file was left";
+  }
+}
+#endif
+
+TEST(ModelFile, a_stream_that_fails_is_an_error) {
+  std::ostringstream out;
+  out.setstate(std::ios::badbit);
+  EXPECT_THROW(gaussmix::save(random_mixture<gaussmix::Full>(2, 3, 7), out), std::system_error);
 }
 
 TEST(ModelFile, what_is_no_file_is_an_error) {

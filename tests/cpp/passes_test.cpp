@@ -69,6 +69,14 @@ TYPED_TEST(FitPasses, of_rows_in_memory_is_fit) {
   EXPECT_EQ(found.converged, expected.converged);
 }
 
+TYPED_TEST(FitPasses, the_view_that_passes_are_made_from_need_not_outlive_them) {
+  const Matrix other = Matrix::Constant(301, 3, 1e9);
+  Data view(this->x);
+  const PassesOverData<TypeParam> passes(view, 1, true);
+  view = Data(other);
+  EXPECT_EQ(passes.score(this->start()), PassesOverData<TypeParam>(this->x, 1, true).score(this->start()));
+}
+
 TYPED_TEST(FitPasses, of_rows_in_parts_is_that_of_the_rows_together) {
   const auto start = this->start();
   const auto expected = gaussmix::fit<TypeParam>(Data(this->x), 3, this->options, &start);

@@ -2,22 +2,75 @@
 
 REWRITE is the program that rewrite.cpp compiles to. For each type and dtype the folder of the version gets a file by
 Python, one by C++, and as plain little-endian doubles what they must give: weights, means, covariances, precision
-Cholesky factors, and the responsibilities of the rows in rows.f64. Run it once a release, and never change its files.
+Cholesky factors, and the responsibilities of the rows in rows.f64. One more file has everything that a file can have;
+records.json has what the files by Python must give beyond the arrays. Run it once a release; its files never change.
 """
 
+import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix
 
 PARAMETERS = ("weights_", "means_", "covariances_", "precisions_cholesky_")
 
 
+def record(model: gaussmix.GaussianMixture) -> dict[str, object]:
+    """Return what a file keeps of an estimator beside the fitted arrays, in the words of JSON."""
+    params = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in model.get_params(deep=False).items()
+    }
+    return {
+        "params": params,
+        "feature_names": list(getattr(model, "feature_names_in_", [])),
+        "converged": model.converged_,
+        "n_iter": model.n_iter_,
+        "lower_bound": model.lower_bound_,
+        "lower_bounds": model.lower_bounds_,
+        "events": [list(event) for event in model.events_],
+        "restarts": [list(restart) for restart in model.restarts_],
+    }
+
+
+def everything(X: np.ndarray) -> gaussmix.GaussianMixture:
+    """Return a fitted estimator with names, starts, repairs and two restarts, and no parameter at its default."""
+    model = gaussmix.GaussianMixture(
+        3,
+        covariance_type="diag",
+        tol=1e-4,
+        reg_covar=0.0,
+        max_iter=15,
+        n_init=2,
+        init_params="random_from_data",
+        weights_init=[0.25, 0.25, 0.5],
+        precisions_init=np.full((3, 3), 0.5),
+        random_state=7,
+        warm_start=True,
+        verbose=0,
+        verbose_interval=5,
+        n_threads=1,
+        step_offset=3.0,
+        step_power=0.75,
+    )
+    frame = pd.DataFrame(
+        np.vstack([X, np.full((40, 3), 50.0)]), columns=pd.Index(["a", "Länge", 'x "y"'], dtype=object)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(frame)
+    return model.set_params(means_init=[[0, 0, 0], [1, 1, 1], [50, 50, 50]])  # with which there would be one restart
+
+
 def main() -> None:
     """Write the files."""
+    records = {}
     folder = Path(__file__).parent / gaussmix.__version__
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -30,10 +83,16 @@ def main() -> None:
             model.fit(X.astype(dtype))
             ours = folder / f"python_{kind}_{dtype}.safetensors"
             model.save(ours)
+            records[ours.name] = record(model)
             theirs = folder / f"cpp_{kind}_{dtype}.safetensors"
             subprocess.run([sys.argv[1], ours, theirs, *(["single"] if dtype == "float32" else [])], check=True)
             arrays = [*(getattr(model, name) for name in PARAMETERS), model.predict_proba(rows)]
             np.concatenate([a.astype("<f8").ravel() for a in arrays]).tofile(folder / f"{kind}_{dtype}.f64")
+    model = everything(X)
+    model.save(folder / "python_everything.safetensors")
+    records["python_everything.safetensors"] = record(model)
+    text = json.dumps(records, indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / "records.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Passes over blocks: the tree of merges, the survey of the rows, k-means||, and what the EM loop asks for."""
 
 import pickle
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from scipy.stats import multivariate_normal
 
 from blocks import Blocks, cut
 from cases import TYPES
-from gaussmix import GaussianMixture
+from gaussmix import GaussianMixture, _passes
 from gaussmix._dispatch import core, full_model
 from gaussmix._passes import Passes, Sample, nearest, survey, tree_reduce
 from gaussmix._seeding import kmeans_parallel
@@ -99,6 +101,49 @@ def test_the_sample_does_not_depend_on_the_order_in_which_blocks_come(problem, w
         np.testing.assert_array_equal(a, b, strict=True)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_sample_does_not_depend_on_how_many_rows_are_drawn_from_at_a_time(problem, weighted, monkeypatch):
+    X, weights = problem
+    pairs = cut(X, weights if weighted else None, CUTS)
+    one = survey(Blocks(pairs), 50, 3).sample
+    monkeypatch.setattr(_passes, "_DRAWN_ROWS", 7)
+    for a, b in zip(one, survey(Blocks(pairs), 50, 3).sample, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+
+
+def test_the_survey_needs_little_memory_beside_the_rows():
+    source = Blocks([(np.random.default_rng(0).normal(size=(1_000_000, 1)), None)])
+    tracemalloc.start()
+    survey(source, 1000, 0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4e6  # 4 bytes a row
+
+
+def test_checksums_tell_blocks_apart(problem):
+    X, weights = problem
+
+    def digest(X, weights, cuts=CUTS):
+        return survey(Blocks(cut(X, weights, cuts)), 50, 0, checksums=True).digest()
+
+    other, small = X.copy(), X.astype(np.float32)
+    other[-1, -1] = np.nextafter(other[-1, -1], 0)
+    of = [digest(*a) for a in [(X, weights), (other, weights), (X, None), (small, weights), (X, weights, [150])]]
+    assert len(set(of)) == 5
+    assert digest(np.asfortranarray(X), weights) == of[0]
+    assert survey(Blocks(cut(X, weights, CUTS)), 50, 0).checksums == ()
+
+
+def test_an_exception_of_the_core_travels_as_a_value_error():
+    # To a process with another instruction set, whose core is another module.
+    for kind in (core.NotPositiveDefinite, core.DegenerateData):
+        with pytest.raises(kind) as caught:
+            raise kind("why")
+        found = pickle.loads(pickle.dumps(caught.value))
+        assert type(found) is ValueError
+        assert found.args == ("why",)
+
+
 def test_a_sample_of_all_rows_is_the_rows(problem):
     X, weights = problem
     sample = survey(Blocks(cut(X, weights, CUTS)), 300, 0).sample.estimate(300)
@@ -117,6 +162,16 @@ def test_sums_over_the_sample_estimate_those_over_the_rows(problem):
         assert len(sample.rows) == 40
         sums.append(sample.weights[sample.rows[:, 0] > 4].sum())
     assert np.mean(sums) == pytest.approx(weights[side].sum(), abs=4 * np.std(sums) / 20)
+
+
+def test_threads_share_a_model_that_none_has_asked_before(rng):
+    X = rng.normal(size=(50, 40))
+    weights, factors = np.full(30, 1 / 30), np.broadcast_to(np.eye(40), (30, 40, 40))
+    for _ in range(20):
+        mixture = core.mixtures["full"](weights, rng.normal(size=(30, 40)), factors, factors)
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _, m=mixture: m.score(core.Data([X], None), 1), range(4)))
+        assert found == [core.mixtures["full"](*mixture.arrays()).score(core.Data([X], None), 1)] * 4
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -146,6 +201,31 @@ def test_the_worst_rows_are_those_of_lowest_density(problem, weighted):
         density[weights == 0] = np.inf
     found = passes_over(X, weights).worst_rows(full_model(model), 7)
     np.testing.assert_array_equal(found, X[np.argsort(density)[:7]])
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_partition_has_the_moments_of_the_nearest_rows_whatever_the_weights_of_blocks(rng, kind):
+    X = np.concatenate([rng.normal(20 * c, 1 + c, (40, 2)) for c in range(3)])
+    # All rows of the first two centres weigh little or much beside those of the others; nothing is near the last one.
+    weights = rng.exponential(size=120) * np.repeat([1e-200, 1.0, 1e200], 40)
+    centres = np.array([[0.0, 0.0], [20.0, 20.0], [40.0, 40.0], [1e3, 1e3]])
+    found = passes_over(X, weights, kind, cuts=[40, 60, 80]).partition(centres)
+    labels = cdist(X, centres).argmin(axis=1)
+    counts = np.bincount(labels, weights, 4)
+    owners = [0, 1, 2, 2]  # the one without rows shares those of the nearest
+    shares = np.array([1, 1, 0.5, 0.5])
+    means = np.array([np.average(X[labels == c], axis=0, weights=weights[labels == c]) for c in range(3)])
+    full = np.array([np.cov(X[labels == c].T, aweights=weights[labels == c], ddof=0) for c in range(3)])
+    expected = {
+        "full": full[owners],
+        "tied": np.average(full, axis=0, weights=counts[:3])[None],
+        "diag": np.einsum("kii->ki", full)[owners],
+        "spherical": np.einsum("kii->k", full)[owners, None] / 2,
+    }[kind]
+    np.testing.assert_allclose(found.counts, counts[owners] * shares, rtol=1e-13)
+    np.testing.assert_allclose(found.means, means[owners], rtol=1e-12)
+    np.testing.assert_allclose(found.covariances, expected.reshape(found.covariances.shape), rtol=1e-10)
+    assert found.total_weight == pytest.approx(weights.sum(), rel=1e-14)
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])

@@ -38,13 +38,11 @@ class Data {
     check();
   }
 
-  /// A matrix or a mapped matrix of Eigen, of either storage order, which must outlive the view.
-  template <class Derived>
-  Data(const Eigen::PlainObjectBase<Derived>& x)  // NOLINT(google-explicit-constructor): a view, as Ref is
-      : Data(x.derived().data(), x.rows(), x.cols(), row_stride(x), col_stride(x)) {}
-  template <class Plain, int Options, class Stride>
-  Data(const Eigen::Map<Plain, Options, Stride>& x)  // NOLINT(google-explicit-constructor)
-      : Data(x.data(), x.rows(), x.cols(), row_stride(x), col_stride(x)) {}
+  /// A matrix of Eigen, or what lies in memory like one (a Map, a Ref, a block, a transpose), of either storage order. What
+  /// it points to must outlive the view: a temporary matrix lives until the end of the full expression.
+  template <class Derived, class = std::enable_if_t<(Derived::Flags & Eigen::DirectAccessBit) != 0>>
+  Data(const Eigen::DenseBase<Derived>& x)  // NOLINT(google-explicit-constructor): a view, as Ref is
+      : Data(x.derived().data(), x.rows(), x.cols(), row_stride(x.derived()), col_stride(x.derived())) {}
 
   /// Columns that lie anywhere, of either type (a data frame). \throws std::invalid_argument if a size is not positive.
   Data(std::vector<Column> columns, Index rows) : columns_(std::move(columns)), rows_(rows) { check(); }
@@ -85,6 +83,14 @@ class Data {
     }
   }
 
+  /// Packs the given rows as doubles, as many as `x` has.
+  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x) const {
+    if (packed_ && columns_[0].single) return gather_rows<float>(rows, x);
+    if (packed_) return gather_rows<double>(rows, x);
+    for (Index j = 0; j < cols(); ++j)
+      for (Index i = 0; i < x.rows(); ++i) x(i, j) = (*this)(rows[static_cast<std::size_t>(i)], j);
+  }
+
   /// Packs row i.
   void load_row(Index i, Eigen::Ref<RowVector> x) const {
     if (packed_ && columns_[0].single)
@@ -115,11 +121,11 @@ class Data {
  private:
   template <class X>
   static std::ptrdiff_t row_stride(const X& x) {
-    return X::IsRowMajor ? x.derived().outerStride() : x.derived().innerStride();
+    return X::IsRowMajor ? x.outerStride() : x.innerStride();
   }
   template <class X>
   static std::ptrdiff_t col_stride(const X& x) {
-    return X::IsRowMajor ? x.derived().innerStride() : x.derived().outerStride();
+    return X::IsRowMajor ? x.innerStride() : x.outerStride();
   }
 
   void check() const { require(rows_ > 0 && !columns_.empty(), "data must have at least one row and one column"); }
@@ -133,6 +139,15 @@ class Data {
       const auto* row = rows + i * stride;
       for (Index j = 0, n = std::min(few, x.rows() - i); j < x.cols(); ++j)
         for (Index r = 0; r < n; ++r) x(i + r, j) = double{row[r * stride + j]};
+    }
+  }
+
+  template <class Scalar>
+  void gather_rows(const std::vector<Index>& rows, Eigen::Ref<Block> x) const {
+    const auto* values = static_cast<const Scalar*>(columns_[0].values);
+    for (Index i = 0; i < x.rows(); ++i) {
+      const auto* row = values + rows[static_cast<std::size_t>(i)] * columns_[0].stride;
+      for (Index j = 0; j < x.cols(); ++j) x(i, j) = double{row[j]};
     }
   }
 

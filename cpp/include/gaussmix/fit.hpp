@@ -10,7 +10,8 @@
 //
 // Where it costs little (n K (D + 20 d) <= 1e8) each restart draws up to 4 starts and goes on from the one that is best
 // after 5 iterations: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM algorithm", 2003.
-// Where the first two, of k-means or of rows, come to the same likelihood, clusters are so clear that most would.
+// Where the first two, of k-means or of rows, come to the same likelihood, clusters are so clear that most would. The
+// passes of the short run are those that the fit begins with.
 #pragma once
 
 #include <algorithm>
@@ -75,6 +76,7 @@ class Run {
     std::vector<Event> best_events;
     std::vector<Index> best_floored;
     std::pair<bool, double> best_rank;
+    std::vector<Statistics<Covariance>> best_passes;
     std::exception_ptr failure;
     for (int trial = 0; trial < trials; ++trial) {
       events_.clear();
@@ -85,7 +87,8 @@ class Run {
         if (trials == 1) return mixture;
         const auto drawn_events = events_;
         const auto drawn_floored = floored_;
-        const auto rank = ranked(short_run(mixture));
+        auto passes = short_run(mixture);
+        const auto rank = ranked(passes.back().mean_log_likelihood());
         // Starts that are on their way to the same mixture: the first of them is kept, and asked no further.
         constexpr double little = 1e-6;
         const bool same = best && rank.first == best_rank.first && std::abs(rank.second - best_rank.second) <= little;
@@ -96,6 +99,7 @@ class Run {
         best_rank = rank;
         best_events = drawn_events;
         best_floored = drawn_floored;
+        best_passes = std::move(passes);
       } catch (const NotPositiveDefinite&) {
         failure = std::current_exception();
       } catch (const DegenerateData&) {
@@ -105,6 +109,7 @@ class Run {
     if (!best) std::rethrow_exception(failure);
     events_ = best_events;
     floored_ = best_floored;
+    known_ = std::move(best_passes);
     return *best;
   }
 
@@ -113,7 +118,8 @@ class Run {
     reseeds_ = earlier_reseeds_;
     for (int iteration = 1; iteration <= options_.max_iter && !result.converged && !result.stopped; ++iteration) {
       iteration_ = earlier_ + iteration;
-      const auto statistics = passes_.accumulate(mixture);
+      const auto at = static_cast<std::size_t>(iteration - 1);
+      const auto statistics = at < known_.size() ? std::move(known_[at]) : passes_.accumulate(mixture);
       auto [next, moved] = maximize_repaired(statistics, &mixture);
       const double bound = statistics.mean_log_likelihood(), change = bound - previous_bound;
       result.lower_bounds.push_back(bound);
@@ -123,7 +129,7 @@ class Run {
       result.stopped = report({Progress::Stage::iteration, restart_, iteration_, bound, change, result.converged});
     }
     if (options_.single) round_to_single(mixture);
-    result.lower_bound = passes_.score(mixture);
+    if (options_.score_result) result.lower_bound = passes_.score(mixture);
     result.mixture = std::move(mixture);
     return result;
   }
@@ -138,15 +144,16 @@ class Run {
     return apply_start(maximize_repaired(statistics, nullptr).first, options_.start);
   }
 
-  /// The mean log-likelihood a few iterations after a start.
-  double short_run(Mixture<Covariance> mixture) {
-    constexpr int iterations = 5;
+  /// The passes of a few iterations from a start, the last of them for its likelihood.
+  std::vector<Statistics<Covariance>> short_run(Mixture<Covariance> mixture) {
+    constexpr std::size_t iterations = 5;
+    std::vector<Statistics<Covariance>> passes;
     reseeds_ = 0;
-    for (int i = 0;; ++i) {
+    while (true) {
       if (report({Progress::Stage::seeding, restart_, 0, 0, 0, false})) throw Stopped();
-      const auto statistics = passes_.accumulate(mixture);
-      if (i == iterations) return statistics.mean_log_likelihood();
-      mixture = maximize_repaired(statistics, &mixture).first;
+      passes.push_back(passes_.accumulate(mixture));
+      if (passes.size() > iterations) return passes;
+      mixture = maximize_repaired(passes.back(), &mixture).first;
     }
   }
 
@@ -207,7 +214,8 @@ class Run {
   int restart_;
   int iteration_ = 0, earlier_ = 0;
   int reseeds_ = 0, earlier_reseeds_ = 0;
-  std::vector<Index> floored_;  // matrices that have the floor until the end of the run
+  std::vector<Index> floored_;                 // matrices that have the floor until the end of the run
+  std::vector<Statistics<Covariance>> known_;  // of the first passes of the run, which a short run has made
   std::vector<Event> events_;
 };
 

@@ -56,7 +56,8 @@ struct FitOptions {
   std::uint64_t seed = 0;
   bool reseed = true;  ///< whether components without rows are moved to others; never where `start` gives anything
   int n_threads = 1;
-  bool single = false;  ///< round the parameters of the result to float, and its lower bound with them
+  bool single = false;       ///< round the parameters of the result to float, and its lower bound with them
+  bool score_result = true;  ///< whether a last pass finds the lower bound of the result; else it is minus infinity
   std::function<bool(const Progress&)> callback;  ///< true stops the fit; the best model so far is returned
 };
 

@@ -31,6 +31,17 @@ struct Start {
   bool any() const { return weights || means || precisions; }
 };
 
+namespace detail {
+
+/// Counts summed over scaled weights become those of the weights themselves, and their sum the total weight.
+template <class Covariance>
+void count_in_weights(Statistics<Covariance>& statistics, const Data& data) {
+  statistics.total_weight = statistics.counts.sum();
+  statistics.scale(1 / data.weight_scale());
+}
+
+}  // namespace detail
+
 /// Statistics of a partition of the rows. Components without rows share those of the component with the nearest centre.
 ///
 /// \param centres  K x d, a point near the rows of each component, about which moments are taken
@@ -84,6 +95,7 @@ Statistics<Covariance> statistics_of_labels(const Data& data, const Matrix& cent
       statistics.covariances.row(matrix_of<Covariance>(c)) = statistics.covariances.row(matrix_of<Covariance>(o));
     }
   }
+  detail::count_in_weights(statistics, data);
   return statistics;
 }
 
@@ -130,7 +142,9 @@ Statistics<Covariance> statistics_of_random(const Data& data, Index k, const Spr
       for (Index c = 0; c < k; ++c) moments.add(c, x, r.col(c));
     });
   });
-  return sum_in_order(parts).statistics(frame, spread.mean.replicate(k, 1));
+  auto statistics = sum_in_order(parts).statistics(frame, spread.mean.replicate(k, 1));
+  detail::count_in_weights(statistics, data);
+  return statistics;
 }
 
 namespace detail {

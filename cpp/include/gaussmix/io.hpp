@@ -25,6 +25,12 @@ inline namespace GAUSSMIX_ABI {
 /// The version of the format that is written, and the newest that is read.
 inline constexpr int file_version = 1;
 
+/// What a file tells beside its mixture.
+struct ModelInfo {
+  bool single = false;                     ///< its numbers are floats: `save` can write them as such again
+  std::vector<std::string> feature_names;  ///< of the d columns in their order, UTF-8; none, if the data had no names
+};
+
 namespace detail {
 
 /// The shape of the covariances in a file: entries(d) is d to a power, which is the number of their dimensions.
@@ -125,12 +131,25 @@ Mixture<Covariance> read_mixture(ModelFile& file) {
   return mixture;
 }
 
+/// What the strings of a file tell of it.
+inline ModelInfo read_info(const ModelFile& file, Index n_features) {
+  ModelInfo info{file.text("dtype") == "float32", {}};
+  if (file.header.metadata.count("feature_names") == 0) return info;
+  safetensors::detail::Scanner scanner(file.text("feature_names"));
+  info.feature_names = scanner.strings();
+  scanner.end();
+  if (static_cast<Index>(info.feature_names.size()) != n_features)
+    throw ModelFileError("the file has not as many names as features");
+  return info;
+}
+
 }  // namespace detail
 
 /// Writes a mixture to a stream.
 ///
 /// \param single  store floats, as `FitOptions::single` makes them; Python then has attributes of float32
 /// \throws std::invalid_argument if the parameters do not fit together, or `single` and they are not floats
+/// \throws std::system_error if the stream fails, then or before
 template <class Covariance>
 void save(const Mixture<Covariance>& mixture, std::ostream& out, bool single = false) {
   check_parameters(mixture);
@@ -165,6 +184,7 @@ void save(const Mixture<Covariance>& mixture, std::ostream& out, bool single = f
   for (const Part& part : parts)
     single ? detail::write_numbers<float, std::uint32_t>(out, part.values, part.size)
            : detail::write_numbers<double, std::uint64_t>(out, part.values, part.size);
+  if (!out.flush()) throw std::system_error(EIO, std::generic_category(), "cannot write to the stream");
 }
 
 /// Writes a mixture to a file, whole or not at all (see `replace_file`). Errors as above, and std::system_error.
@@ -175,17 +195,21 @@ void save(const Mixture<Covariance>& mixture, const std::filesystem::path& path,
   replace_file(path, bytes.str());
 }
 
+/// Writes a mixture whose type is known at run time: the same, with the same errors.
 inline void save(const AnyMixture& mixture, std::ostream& out, bool single = false) {
   std::visit([&](const auto& m) { save(m, out, single); }, mixture);
 }
 
+/// Writes a mixture whose type is known at run time to a file: the same, with the same errors.
 inline void save(const AnyMixture& mixture, const std::filesystem::path& path, bool single = false) {
   std::visit([&](const auto& m) { save(m, path, single); }, mixture);
 }
 
 /// Reads a mixture from a stream that can seek, of which it is the rest. Tensors that it does not know it passes over.
+///
+/// \param info  where to tell what else the stream says, if not null
 /// \throws ModelFileError unless it holds a model that this version understands, whatever else it holds
-inline AnyMixture load(std::istream& in) {
+inline AnyMixture load(std::istream& in, ModelInfo* info = nullptr) {
   const std::streamoff begin = in.tellg();
   in.seekg(0, std::ios::end);
   const std::streamoff end = in.tellg();
@@ -206,11 +230,15 @@ inline AnyMixture load(std::istream& in) {
   } catch (const std::invalid_argument& error) {
     throw ModelFileError(error.what());
   }
-  return with_covariance(name, [&](auto c) -> AnyMixture { return detail::read_mixture<decltype(c)>(file); });
+  return with_covariance(name, [&](auto c) -> AnyMixture {
+    auto mixture = detail::read_mixture<decltype(c)>(file);
+    if (info) *info = detail::read_info(file, mixture.n_features());
+    return mixture;
+  });
 }
 
 /// Reads a mixture from a file. \throws ModelFileError as above; std::system_error if there is no file to read
-inline AnyMixture load(const std::filesystem::path& path) {
+inline AnyMixture load(const std::filesystem::path& path, ModelInfo* info = nullptr) {
   const auto status = std::filesystem::status(path);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
     throw ModelFileError("cannot load " + path.string() + ": not a file");
@@ -220,7 +248,7 @@ inline AnyMixture load(const std::filesystem::path& path) {
     throw std::filesystem::filesystem_error("cannot load", path, std::error_code(error, std::generic_category()));
   }
   try {
-    return load(in);
+    return load(in, info);
   } catch (const ModelFileError& error) {
     throw ModelFileError("cannot load " + path.string() + ": " + error.what());
   }

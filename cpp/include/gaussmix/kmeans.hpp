@@ -66,7 +66,6 @@ class KMeans {
     partition_.labels.assign(static_cast<std::size_t>(data_.rows()), 0);
     bounds_.resize(static_cast<std::size_t>(data_.rows()));
     step(true);
-    sum_clusters();
     measure_inertia();
   }
 
@@ -118,6 +117,13 @@ class KMeans {
     Vector counts;
     Matrix sums;
     Index moved = 0;
+
+    /// Adds row r of z, w times.
+    void add(Index k, double w, const Block& z, Index r) {
+      counts(k) += w;
+      for (Index j = 0; j < z.cols(); ++j) sums(k, j) += w * z(r, j);
+    }
+
     Change& operator+=(const Change& other) {
       counts += other.counts;
       sums += other.sums;
@@ -139,7 +145,6 @@ class KMeans {
       Change mine{Vector::Zero(k_), Matrix::Zero(k_, data_.cols()), 0};
       std::vector<Index> open;
       Nearest nearest;
-      RowVector x(data_.cols());
       Block z;
       lanes_.for_blocks(lane, [&](Index first, Index n) {
         open.clear();
@@ -154,10 +159,11 @@ class KMeans {
         }
         if (open.empty()) return;
         z.resize(static_cast<Index>(open.size()), data_.cols());
-        for (Index r = 0; r < z.rows(); ++r) {
-          data_.load_row(open[static_cast<std::size_t>(r)], x);
-          z.row(r) = (x - spread_.mean) * spread_.unit;
-        }
+        if (z.rows() == n)
+          data_.load(first, z);
+        else
+          data_.load(open, z);
+        z = (z.rowwise() - spread_.mean) * spread_.unit;
         find_nearest(z, open, nearest);
         for (Index r = 0; r < z.rows(); ++r) {
           const Index i = open[static_cast<std::size_t>(r)];
@@ -167,12 +173,11 @@ class KMeans {
               rounded_up(std::sqrt(nearest.first(r) + nearest.error)),
               rounded_down(std::sqrt(std::max(0.0, nearest.second(r) - nearest.error)))};
           if (!all && now == label) continue;
-          if (!all) {
-            mine.counts(now) += 1;
-            mine.counts(label) -= 1;
-            mine.sums.row(now) += z.row(r);
-            mine.sums.row(label) -= z.row(r);
-            mine.moved += data_.weight(i) > 0;
+          const double w = data_.weight(i);
+          if (w > 0) {
+            mine.add(now, w, z, r);
+            if (!all) mine.add(label, -w, z, r);
+            ++mine.moved;
           }
           label = now;
         }
@@ -180,11 +185,14 @@ class KMeans {
       return mine;
     });
     // A row that leaves takes its share along, unless weights differ so much that what stays would be its rounding.
-    if (data_.weighted()) {
-      if (change.moved > 0) sum_clusters();
-    } else if (!all) {
+    if (all) {
+      counts_ = change.counts;
+      sums_ = change.sums;
+    } else if (!data_.weighted()) {
       counts_ += change.counts;
       sums_ += change.sums;
+    } else if (change.moved > 0) {
+      sum_clusters();
     }
     return change.moved > 0;
   }
@@ -193,15 +201,16 @@ class KMeans {
   void sum_clusters() {
     const Change sum = sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
       Change mine{Vector::Zero(k_), Matrix::Zero(k_, data_.cols()), 0};
-      RowVector x(data_.cols());
-      for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
-        const Index label = partition_.labels[static_cast<std::size_t>(i)];
-        const double w = data_.weight(i);
-        if (!(w > 0)) continue;
-        data_.load_row(i, x);
-        mine.counts(label) += w;
-        mine.sums.row(label) += w * ((x - spread_.mean) * spread_.unit);
-      }
+      Block z;
+      lanes_.for_blocks(lane, [&](Index first, Index n) {
+        z.resize(n, data_.cols());
+        data_.load(first, z);
+        z = (z.rowwise() - spread_.mean) * spread_.unit;
+        for (Index r = 0; r < n; ++r) {
+          const double w = data_.weight(first + r);
+          if (w > 0) mine.add(partition_.labels[static_cast<std::size_t>(first + r)], w, z, r);
+        }
+      });
       return mine;
     });
     counts_ = sum.counts;
@@ -284,20 +293,29 @@ class KMeans {
 
   template <class = void>
   void measure_inertia() {
+    const Block centres = partition_.centres;  // by feature
     partition_.inertia = sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
-      RowVector x(data_.cols());
+      Block x;
+      Vector distances;
       double sum = 0;
-      for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
-        if (!(data_.weight(i) > 0)) continue;
-        data_.load_row(i, x);
-        sum += data_.weight(i) *
-               spread_.squared_distance(x, partition_.centres.row(partition_.labels[static_cast<std::size_t>(i)]));
-      }
+      lanes_.for_blocks(lane, [&](Index first, Index n) {
+        x.resize(n, data_.cols());
+        data_.load(first, x);
+        distances.setZero(n);
+        const std::int32_t* labels = partition_.labels.data() + first;
+        for (Index j = 0; j < x.cols(); ++j)
+          for (Index r = 0; r < n; ++r) {
+            const double difference = (x(r, j) - centres(labels[r], j)) * spread_.unit;
+            distances(r) += difference * difference;
+          }
+        for (Index r = 0; r < n; ++r)
+          if (data_.weight(first + r) > 0) sum += data_.weight(first + r) * distances(r);
+      });
       return sum;
     });
   }
 
-  const Data& data_;
+  Data data_;  // a view, kept by value: the caller's may be a temporary
   Index k_;
   int n_threads_;
   Interrupt interrupt_;

@@ -149,6 +149,13 @@ class LogProb {
   const Vector& precision_norms() const { return precision_norms_; }  ///< largest row sum of |P_k|, in the frame
   const Vector& mean_norms() const { return mean_norms_; }            ///< |mu_k - origin|, in the frame
 
+  /// max_k |P_k| (radius + |mu_k - origin|)^2, for rows up to `radius` from the origin, in the frame.
+  double kappa(double radius) const {
+    return (precision_norms_.array() * (radius + mean_norms_.array()).square()).maxCoeff();
+  }
+  /// Whether the dense kernel would blur such rows.
+  bool blurred(double radius) const { return !(std::numeric_limits<double>::epsilon() * kappa(radius) <= dense_limit); }
+
   /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities.
   void expect(const Data& data, Index first, Index rows, BlockBuffers<Covariance>& block) const {
     block.resize(rows, n_features(), n_components());
@@ -242,11 +249,10 @@ class LogProb {
     const Vector radii2 = block.z.rowwise().squaredNorm();
     block.radius2 = radii2.maxCoeff();
     if (std::isnan(radii2.sum())) require(!block.x.hasNaN(), "the data must not contain NaN");
-    const double kappa =
-        (precision_norms_.array() * (std::sqrt(block.radius2) + mean_norms_.array()).square()).maxCoeff();
-    if (!(std::numeric_limits<double>::epsilon() * kappa <= dense_limit)) return Kernel::centred;
+    const double radius = std::sqrt(block.radius2);
+    if (blurred(radius)) return Kernel::centred;
     const auto enough = [](double w) { return w == 0 || w >= single_weight; };
-    if (single_theta_.n_components() > 0 && kappa <= single_limit &&
+    if (single_theta_.n_components() > 0 && kappa(radius) <= single_limit &&
         std::all_of(block.weights.begin(), block.weights.end(), enough))
       return Kernel::single;
     return Kernel::dense;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -48,12 +49,13 @@ void parallel_for(Index n_tasks, int n_threads, const Task& task) {
 #ifdef _OPENMP
   if (team > 1 && !detail::forked()) {
     std::exception_ptr failure;
+    std::mutex one_at_a_time;  // a critical section would be shared by all callers of the process
 #pragma omp parallel for num_threads(team) schedule(dynamic, 1)
     for (Index i = 0; i < n_tasks; ++i) {
       try {
         task(i);
       } catch (...) {
-#pragma omp critical(gaussmix_failure)
+        const std::lock_guard<std::mutex> lock(one_at_a_time);
         if (!failure) failure = std::current_exception();
       }
     }

@@ -61,7 +61,7 @@ class PassesOverData : public Passes<Covariance> {
   }
 
  private:
-  const Data& data_;
+  Data data_;
   int n_threads_;
   bool exact_;
 };

@@ -27,13 +27,23 @@ inline namespace GAUSSMIX_ABI {
 
 namespace detail {
 
+/// What went wrong last; the C library need not tell.
+inline std::error_code last_error() { return {errno != 0 ? errno : EIO, std::generic_category()}; }
+
 /// A new file for writing, or null and errno; it fails where there is one of that name.
 inline std::FILE* create_file(const std::filesystem::path& path, [[maybe_unused]] unsigned mode) {
 #ifdef _WIN32
   return ::_wfopen(path.c_str(), L"wbxN");
 #else
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, static_cast<::mode_t>(mode));
-  return descriptor < 0 ? nullptr : ::fdopen(descriptor, "wb");
+  if (descriptor < 0) return nullptr;
+  std::FILE* file = ::fdopen(descriptor, "wb");
+  if (file) return file;
+  const int error = errno;
+  ::close(descriptor);
+  ::unlink(path.c_str());
+  errno = error;
+  return nullptr;
 #endif
 }
 
@@ -78,12 +88,13 @@ inline void replace_file(std::filesystem::path path, std::string_view bytes) {
     file = detail::create_file(fresh, mode);
     if (!file && errno != EEXIST) break;
   }
-  if (!file) throw fs::filesystem_error("cannot save", path, std::error_code(errno, std::generic_category()));
+  if (!file) throw fs::filesystem_error("cannot save", path, detail::last_error());
 
   std::error_code error;
+  errno = 0;
   if (std::fwrite(bytes.data(), 1, bytes.size(), file) != bytes.size() || !detail::settle(file, exists, mode))
-    error.assign(errno, std::generic_category());
-  if (std::fclose(file) != 0 && !error) error.assign(errno, std::generic_category());
+    error = detail::last_error();
+  if (std::fclose(file) != 0 && !error) error = detail::last_error();
   if (!error) fs::rename(fresh, path, error);
   if (error) {
     std::error_code ignored;

@@ -27,7 +27,7 @@ namespace safetensors {
 
 inline constexpr std::uint64_t max_header = std::uint64_t{1} << 24;  ///< bytes
 inline constexpr std::size_t max_entries = 1024;                     ///< tensors, and strings of metadata
-inline constexpr std::size_t max_rank = 8;
+inline constexpr std::size_t max_rank = 8;                           ///< dimensions of a tensor
 
 /// Where the numbers of a tensor lie, in bytes after the header.
 struct Tensor {
@@ -36,6 +36,7 @@ struct Tensor {
   std::uint64_t begin = 0, end = 0;
 };
 
+/// What is before the numbers: strings by key, and tensors by name.
 struct Header {
   std::map<std::string, std::string> metadata;
   std::map<std::string, Tensor> tensors;
@@ -91,13 +92,16 @@ class Scanner {
 
   std::vector<std::uint64_t> integers() {
     std::vector<std::uint64_t> values;
-    take('[');
-    if (accept(']')) return values;
-    do {
+    list([&] {
       expect(values.size() < max_rank, "the header has a list that is too long");
       values.push_back(integer());
-    } while (accept(','));
-    take(']');
+    });
+    return values;
+  }
+
+  std::vector<std::string> strings() {
+    std::vector<std::string> values;
+    list([&] { values.push_back(string()); });
     return values;
   }
 
@@ -121,6 +125,16 @@ class Scanner {
   }
 
  private:
+  /// Calls element() for each element of a list.
+  template <class Element>
+  void list(const Element& element) {
+    take('[');
+    if (accept(']')) return;
+    do element();
+    while (accept(','));
+    take(']');
+  }
+
   void skip_space() {
     while (at_ < text_.size() && std::string_view(" \t\n\r").find(text_[at_]) != std::string_view::npos) ++at_;
   }

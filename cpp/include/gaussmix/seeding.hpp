@@ -20,9 +20,9 @@ inline namespace GAUSSMIX_ABI {
 /// Draws K rows of a data set. Holds 12 bytes a row.
 class Seeding {
  public:
-  Seeding(const Data& data, const Spread& spread, Index n_components, int n_threads, Interrupt interrupt)
+  Seeding(const Data& data, Spread spread, Index n_components, int n_threads, Interrupt interrupt)
       : data_(data),
-        spread_(spread),
+        spread_(std::move(spread)),
         k_(n_components),
         n_threads_(n_threads),
         interrupt_(std::move(interrupt)),
@@ -112,6 +112,31 @@ class Seeding {
     return last;
   }
 
+  /// The rows of a block that must be read.
+  struct OpenRows {
+    std::vector<Index> indices;
+    Block x;
+    Vector weights;
+  };
+
+  /// Packs those of rows first ... first + rows - 1 that have a weight and for which must_be_read(row); of few features
+  /// all that have a weight, which takes less time than to ask.
+  template <class Condition>
+  void read(Index first, Index rows, OpenRows& open, const Condition& must_be_read) const {
+    open.indices.clear();
+    const bool ask = data_.cols() > 8;
+    for (Index i = first; i < first + rows; ++i)
+      if (data_.weight(i) > 0 && (!ask || must_be_read(i))) open.indices.push_back(i);
+    const auto count = static_cast<Index>(open.indices.size());
+    open.x.resize(count, data_.cols());
+    open.weights.resize(count);
+    if (count == rows)
+      data_.load(first, open.x);
+    else
+      data_.load(open.indices, open.x);
+    for (Index r = 0; r < count; ++r) open.weights(r) = data_.weight(open.indices[static_cast<std::size_t>(r)]);
+  }
+
   /// What each candidate as a further centre would take off sum_n w_n closest_n.
   template <class = void>
   RowVector gains(const Matrix& candidates, const Eigen::Ref<const Matrix>& centres) const {
@@ -120,30 +145,20 @@ class Seeding {
     for (Index c = 0; c < centres.rows(); ++c)
       for (Index t = 0; t < trials; ++t) apart(c, t) = spread_.squared_distance(centres.row(c), candidates.row(t));
     const Vector least_apart = apart.rowwise().minCoeff();
-    // Eight candidates side by side, and four features, so that no sum waits for itself.
-    constexpr Index wide = 8, deep = 4;
-    using Candidates = Eigen::Array<double, wide, 1>;
-    const auto filled = [](Index n, Index step) { return (n + step - 1) / step * step; };
-    const Index d = data_.cols();
-    Eigen::ArrayXXd by_feature = Eigen::ArrayXXd::Zero(filled(trials, wide), filled(d, deep));
-    by_feature.topLeftCorner(trials, d) = candidates.array();
     return sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
-      RowVector gain = RowVector::Zero(trials), x = RowVector::Zero(by_feature.cols());
-      for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
-        if (!(data_.weight(i) > 0)) continue;
-        const double closest = closest_(i);
-        if (least_apart(nearest_[static_cast<std::size_t>(i)]) >= 4 * closest) continue;
-        data_.load_row(i, x.head(d));
-        for (Index t = 0; t < trials; t += wide) {
-          Candidates parts[deep] = {Candidates::Zero(), Candidates::Zero(), Candidates::Zero(), Candidates::Zero()};
-          for (Index j = 0; j < x.size(); j += deep)
-            for (Index f = 0; f < deep; ++f)
-              parts[f] += ((by_feature.col(j + f).segment<wide>(t) - x(j + f)) * spread_.unit).square();
-          const Candidates distance = (parts[0] + parts[1]) + (parts[2] + parts[3]);
-          for (Index s = 0; s < std::min(wide, trials - t); ++s)
-            if (distance(s) < closest) gain(t + s) += data_.weight(i) * (closest - distance(s));
+      RowVector gain = RowVector::Zero(trials);
+      OpenRows open;
+      Vector closest, distances;
+      lanes_.for_blocks(lane, [&](Index first, Index rows) {
+        read(first, rows, open,
+             [&](Index i) { return least_apart(nearest_[static_cast<std::size_t>(i)]) < 4 * closest_(i); });
+        if (open.indices.empty()) return;
+        closest = closest_(open.indices);
+        for (Index t = 0; t < trials; ++t) {
+          spread_.squared_distances(open.x, candidates.row(t), distances);
+          gain(t) += open.weights.dot((closest - distances).cwiseMax(0.0));
         }
-      }
+      });
       return gain;
     });
   }
@@ -155,26 +170,28 @@ class Seeding {
     for (Index c = 0; c <= k; ++c) apart(c) = spread_.squared_distance(centres.row(c), centres.row(k));
     Vector sums = Vector::Zero(lanes_.count);
     parallel_for(lanes_.count, n_threads_, [&](Index lane) {
-      RowVector x(data_.cols());
-      for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
-        if (!(data_.weight(i) > 0)) continue;
-        auto& label = nearest_[static_cast<std::size_t>(i)];
-        if (k == 0 || apart(label) < 4 * closest_(i)) {
-          data_.load_row(i, x);
-          const double distance = spread_.squared_distance(x, centres.row(k));
-          if (distance < closest_(i)) {
-            closest_(i) = distance;
-            label = static_cast<std::int32_t>(k);
-          }
+      OpenRows open;
+      Vector distances;
+      lanes_.for_blocks(lane, [&](Index first, Index rows) {
+        read(first, rows, open,
+             [&](Index i) { return k == 0 || apart(nearest_[static_cast<std::size_t>(i)]) < 4 * closest_(i); });
+        if (!open.indices.empty()) spread_.squared_distances(open.x, centres.row(k), distances);
+        for (std::size_t r = 0; r < open.indices.size(); ++r) {
+          const Index i = open.indices[r];
+          const double distance = distances(static_cast<Index>(r));
+          auto& label = nearest_[static_cast<std::size_t>(i)];
+          label = distance < closest_(i) ? static_cast<std::int32_t>(k) : label;
+          closest_(i) = std::min(closest_(i), distance);
         }
-        sums(lane) += data_.weight(i) * closest_(i);
-      }
+        for (Index i = first; i < first + rows; ++i)
+          if (data_.weight(i) > 0) sums(lane) += data_.weight(i) * closest_(i);
+      });
     });
     return sums;
   }
 
-  const Data& data_;
-  const Spread& spread_;
+  Data data_;
+  Spread spread_;
   Index k_;
   int n_threads_;
   Interrupt interrupt_;

@@ -23,8 +23,28 @@ struct Spread {
     return ((a - b) * unit).squaredNorm();
   }
 
-  /// How passes over rows that look for a start are cut.
-  static Lanes lanes(const Data& data) { return Lanes(data.rows(), 256, 64); }
+  /// |x_n - c|^2 for the rows of a block, in these units: sums of squared differences too. Rows go side by side.
+  void squared_distances(const Block& x, const Eigen::Ref<const RowVector>& c, Vector& distances) const {
+    constexpr Index beside = 32;
+    using Rows = Eigen::Array<double, beside, 1>;
+    distances.resize(x.rows());
+    Index i = 0;
+    for (; i + beside <= x.rows(); i += beside) {
+      Rows sum = Rows::Zero();
+      for (Index j = 0; j < x.cols(); ++j) sum += ((x.col(j).segment<beside>(i).array() - c(j)) * unit).square();
+      distances.segment<beside>(i) = sum;
+    }
+    for (; i < x.rows(); ++i) {
+      double sum = 0;
+      for (Index j = 0; j < x.cols(); ++j) sum += (x(i, j) - c(j)) * unit * ((x(i, j) - c(j)) * unit);
+      distances(i) = sum;
+    }
+  }
+
+  /// How passes over rows that look for a start are cut: into blocks that stay in the first-level cache.
+  static Lanes lanes(const Data& data) {
+    return Lanes(data.rows(), std::clamp<Index>(4096 / data.cols() / 32 * 32, 32, 256), 64);
+  }
 };
 
 /// The values of some rows.

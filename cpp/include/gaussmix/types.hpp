@@ -15,18 +15,21 @@
 
 #include "gaussmix/version.hpp"
 
-#if defined(__FAST_MATH__) || FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || defined(_M_FP_FAST) || \
+    FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2
 #error "gaussmix needs the rounding of IEEE 754 numbers, infinities and NaN: compile without -ffast-math, with SSE2."
 #endif
 
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
-using Index = Eigen::Index;
-using Vector = Eigen::VectorXd;
-using RowVector = Eigen::RowVectorXd;
+using Index = Eigen::Index;            ///< of rows, features and components; signed
+using Vector = Eigen::VectorXd;        ///< a number for each row or component
+using RowVector = Eigen::RowVectorXd;  ///< a number for each feature: a row of the data, a mean
+/// A row for each sample or component; its rows are contiguous.
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using Block = Eigen::MatrixXd;
+using Block = Eigen::MatrixXd;  ///< rows of a block of samples; its columns are contiguous
+/// A vector whose elements need not be adjacent, to write to: a column of a `Matrix`.
 using StridedVector = Eigen::Ref<Vector, 0, Eigen::InnerStride<>>;
 
 /// A covariance, or a precision, is not positive-definite.

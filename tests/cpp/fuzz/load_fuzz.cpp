@@ -10,7 +10,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   std::istringstream in(std::string(reinterpret_cast<const char*>(data), size));
   std::ostringstream first, second;
   try {
-    gaussmix::save(gaussmix::load(in), first);
+    gaussmix::ModelInfo info;
+    gaussmix::save(gaussmix::load(in, &info), first);
   } catch (const gaussmix::ModelFileError&) {
     return 0;
   }

@@ -12,6 +12,7 @@
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
+/// A variance for each component and feature, d numbers.
 struct Diagonal {
   static constexpr const char* name = "diag";
   static constexpr bool shared = false;

@@ -16,6 +16,7 @@
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
+/// A covariance matrix for each component, d x d numbers. What all types have is documented here.
 struct Full {
   static constexpr const char* name = "full";
   static constexpr bool shared = false;  ///< one matrix for all components

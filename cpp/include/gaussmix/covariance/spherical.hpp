@@ -12,6 +12,7 @@
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
+/// One variance for each component, one number.
 struct Spherical {
   static constexpr const char* name = "spherical";
   static constexpr bool shared = false;

@@ -10,6 +10,7 @@
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
+/// One covariance matrix for all components, d x d numbers.
 struct Tied : Full {
   static constexpr const char* name = "tied";
   static constexpr bool shared = true;
