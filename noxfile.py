@@ -14,6 +14,8 @@ nox.options.reuse_venv = "yes"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 ISAS = ["baseline", "avx2", "avx512"]
+# The options of the two wider ones, as the extension modules have them.
+WIDE = {"avx2": "-mavx2 -mfma", "avx512": "-mavx2 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl"}
 
 # Hides the system's Eigen from CMake, so that a build shows that the one from PyPI is enough.
 NO_SYSTEM_EIGEN = [
@@ -28,18 +30,18 @@ def all_but(*subjects: str) -> list[str]:
     return [f"--ignore-glob=tests/python/test_{subject}.py" for subject in subjects]
 
 
-def has_googletest(session: nox.Session) -> bool:
-    """Tell whether CMake finds GoogleTest."""
-    probe = Path(session.create_tmp()) / "googletest"
+def has_package(session: nox.Session, name: str) -> bool:
+    """Tell whether CMake finds a package: GTest, benchmark."""
+    probe = Path(session.create_tmp()) / "probe"
     shutil.rmtree(probe, ignore_errors=True)
     probe.mkdir()
     (probe / "CMakeLists.txt").write_text(
-        "cmake_minimum_required(VERSION 3.20)\nproject(probe CXX)\nfind_package(Threads)\nfind_package(GTest)\n"
-        'message(STATUS "googletest: ${GTest_FOUND}")\n'
+        "cmake_minimum_required(VERSION 3.20)\nproject(probe CXX)\nfind_package(Threads)\n"
+        f'find_package({name})\nmessage(STATUS "found: ${{{name}_FOUND}}")\n'
     )
     command = ["cmake", "-G", "Ninja", "-S", str(probe), "-B", str(probe / "build")]
     output = session.run(*command, silent=True, log=False, success_codes=[0, 1])
-    return any(f"googletest: {yes}" in str(output) for yes in ("1", "TRUE"))
+    return any(f"found: {yes}" in str(output) for yes in ("1", "TRUE"))
 
 
 def run_cpp_tests(session: nox.Session, preset: str) -> None:
@@ -55,7 +57,7 @@ def tests(session: nox.Session) -> None:
     """Run all tests: C++ where GoogleTest is to be had, then Python. Arguments go to pytest."""
     session.install("cmake", "ninja", "cmeel-eigen")
     session.install(".[test]")
-    cpp = has_googletest(session)
+    cpp = has_package(session, "GTest")
     try:
         if cpp:
             run_cpp_tests(session, "release")
@@ -103,6 +105,25 @@ def sanitize(session: nox.Session) -> None:
         session.error("The tests were not compiled with the sanitizers.")
 
 
+@nox.session
+def simd(session: nox.Session) -> None:
+    """Run the C++ tests as `sanitize` does, compiled for AVX2 and AVX-512: panels and packets are of other sizes."""
+    session.install("cmake", "ninja", "cmeel-eigen")
+    cpuinfo = Path("/proc/cpuinfo")
+    has = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+    python = shutil.which("python", path=session.bin)
+    for name, flags in WIDE.items():
+        if not {flag.removeprefix("-m") for flag in flags.split()} <= has:
+            session.warn(f"The C++ tests with {name} were NOT RUN: this processor does not have it.")
+            continue
+        build = Path("build") / f"simd-{name}"
+        options = [f"-DCMAKE_CXX_FLAGS={flags}", f"-DPython_EXECUTABLE={python}"]
+        session.run("cmake", "--preset", "sanitize", "-B", str(build), "--no-warn-unused-cli", *options)
+        session.run("cmake", "--build", str(build), "--target", "gaussmix_tests")
+        program = build.absolute() / "tests" / "cpp" / "gaussmix_tests"
+        session.run(str(program), "--gtest_brief=1", env={"GAUSSMIX_PROPERTY_TRIALS": "300"}, external=True)
+
+
 def can_fuzz(session: nox.Session) -> bool:
     """Tell whether Clang is here with the runtime of libFuzzer."""
     if not shutil.which("clang++"):
@@ -116,13 +137,13 @@ def can_fuzz(session: nox.Session) -> bool:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Fuzz the C++ reader of model files. Argument: seconds (30)."""
+    """Fuzz the C++ reader of model files. Argument: seconds (20)."""
     if not can_fuzz(session):
         session.warn("The fuzz target was NOT RUN: clang++ with libFuzzer was not found.")
         session.warn("Install it (apt install clang libclang-rt-14-dev, say); the tests replay its corpus.")
         return
     session.install("cmake", "ninja", "cmeel-eigen")
-    build, seconds = Path("build/fuzz"), session.posargs[0] if session.posargs else "30"
+    build, seconds = Path("build/fuzz"), session.posargs[0] if session.posargs else "20"
     python = shutil.which("python", path=session.bin)
     options = ["-DCMAKE_CXX_COMPILER=clang++", "-DGAUSSMIX_FUZZ=ON", "-DGAUSSMIX_OPENMP=OFF"]
     session.run("cmake", "-G", "Ninja", "-S", ".", "-B", str(build), *options, f"-DPython_EXECUTABLE={python}")
@@ -130,7 +151,8 @@ def fuzz(session: nox.Session) -> None:
     # What is found goes to the first folder; an input that is worth keeping is copied to the corpus by hand.
     found = build / "found"
     found.mkdir(exist_ok=True)
-    limits = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=1024", f"-artifact_prefix={build}/"]
+    limits = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=1024", "-timeout=5"]
+    limits += ["-dict=tests/cpp/fuzz/words.dict", f"-artifact_prefix={build}/"]
     program = str(build.absolute() / "tests" / "cpp" / "fuzz" / "gaussmix_fuzz")
     session.run(program, *limits, "-print_final_stats=1", str(found), "tests/cpp/fuzz/corpus", external=True)
 
@@ -168,6 +190,11 @@ def compilers(session: nox.Session) -> None:
         # Every header, and the heavy templates instantiated for every type.
         command = [compiler, flag, *flags, *others, "-Icpp/include", "-isystem", str(eigen)]
         session.run(*command, "-include", "gaussmix/gaussmix.hpp", "cpp/src/instances.cpp", external=True)
+        if (standard, openmp) != ("c++17", True):
+            continue
+        # What users instantiate: for them the headers are a system's, whose warnings nobody sees.
+        examples = sorted(str(path) for path in Path("examples/cpp").glob("*.cpp"))
+        session.run(*command, "tests/cpp/conversions.cpp", *examples, external=True)
     if "quick" in session.posargs:
         return
     # gaussmix::compiled, and a project that finds it where it is installed.
@@ -262,8 +289,37 @@ def docs(session: nox.Session) -> None:
         session.run("sphinx-build", "-b", "linkcheck", "docs", "build/links", env=quick)
 
 
+@nox.session(name="bench-cpp")
+def bench_cpp(session: nox.Session) -> None:
+    """Compile the native benchmarks and run the shortest, of each library that is here. Arguments go to the script."""
+    session.install("cmake", "ninja", "cmeel-eigen")
+    if not has_package(session, "benchmark"):
+        session.warn("The native benchmarks were NOT RUN: Google Benchmark was not found.")
+        session.warn("Install it (apt install libbenchmark-dev).")
+        return
+    shortest = [
+        "--filter",
+        "<(Full|Diagonal)>.*n:5000/.*layout:1|vlfeat.*n:5000/.*layout:1",
+        "--benchmark_min_time=0.001",
+    ]
+    session.run("python", "-m", "bench.cpp.run", *(session.posargs or shortest))
+
+
 @nox.session
 def full(session: nox.Session) -> None:
     """Run all of the above."""
-    for name in ("tests", "lint", "compilers", "sanitize", "threads", "fuzz", "wheel", "lowest", "isa", "docs"):
+    for name in (
+        "tests",
+        "lint",
+        "compilers",
+        "sanitize",
+        "simd",
+        "threads",
+        "fuzz",
+        "wheel",
+        "lowest",
+        "isa",
+        "docs",
+        "bench-cpp",
+    ):
         session.notify(name)

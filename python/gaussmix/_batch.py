@@ -50,10 +50,12 @@ class Batch(NamedTuple):
         """The sum of the weights."""
         return float(len(self.X)) if self.weights is None else float(self.weights.sum())
 
-    @property
-    def nbytes(self) -> int:
-        """The memory that a copy takes."""
-        return self.X.nbytes + (0 if self.weights is None else self.weights.nbytes)
+    @staticmethod
+    def joined_nbytes(batches: tuple[Batch, ...]) -> int:
+        """Return the memory that `join` takes: that of doubles for all, where some are."""
+        dtype = np.result_type(*(batch.X.dtype for batch in batches))
+        weighted = any(batch.weights is not None for batch in batches)
+        return sum(batch.X.size * dtype.itemsize + 8 * weighted * len(batch.X) for batch in batches)
 
     def copy(self) -> Self:
         """Return a copy, which is not the caller's memory."""

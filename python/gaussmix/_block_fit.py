@@ -7,25 +7,21 @@ broken off.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gaussmix._checkpoint import Course, Restart, read_course, write_course
+from gaussmix._checkpoint import check_writable, read_course, refusing, write_course
+from gaussmix._course import Course, Restart, settings_of
 from gaussmix._dispatch import core, threads
 from gaussmix._mixture import FitEvent, FitRestart, GaussianMixture, _draw_seed
 from gaussmix._passes import Parameters, Passes, Source, Survey, survey
-from gaussmix._progress import Meter, Reporter
-from gaussmix._seeding import Seeding, default_sample_size, start
+from gaussmix._progress import Meter, Reporter, warn
+from gaussmix._seeding import NO_MODEL, Seeding, default_sample_size, n_passes, start
 from gaussmix._validation import warn_of_small_weights
 
 __all__ = ["Plan", "fit_blocks"]
-
-_INT_MAX = 2**31 - 1
 
 
 @dataclass
@@ -56,27 +52,6 @@ class Plan:
     meter: Meter | None = None
 
 
-@dataclass
-class _Steps:
-    """Passes for some iterations: their final likelihood is not asked for, as it would take a pass of its own."""
-
-    passes: Passes
-    moved: bool = False
-    latest: core.Mixture | None = field(default=None)
-
-    def accumulate(self, mixture: core.Mixture) -> core.Statistics:
-        self.latest, self.moved = mixture, False
-        return self.passes.accumulate(mixture)
-
-    def worst_rows(self, mixture: core.Mixture, count: int) -> NDArray[np.float64]:
-        rows = self.passes.worst_rows(mixture, count)
-        self.moved = len(rows) == count
-        return rows
-
-    def score(self, mixture: core.Mixture) -> float:
-        return 0.0
-
-
 def fit_blocks(estimator: GaussianMixture, source: Source, plan: Plan) -> bool:
     """Fit an estimator to rows in blocks, and set its attributes.
 
@@ -98,38 +73,58 @@ def fit_blocks(estimator: GaussianMixture, source: Source, plan: Plan) -> bool:
     ------
     ValueError
         As :meth:`GaussianMixture.fit`; if the source does not give the same rows each time; if the checkpoint is of
-        another fit.
+        another fit, or damaged.
+    OSError
+        If the checkpoint cannot be read, or at the beginning not be written.
     KeyboardInterrupt
-        On Ctrl-C, after the model so far has been set.
+        On Ctrl-C. As with all that is raised while EM runs, the model so far has been set, and written down.
+
+    Warns
+    -----
+    UserWarning
+        If the checkpoint cannot be written any more; the fit goes on.
     """
-    saved = None
-    if plan.checkpoint is not None and plan.resume and os.path.exists(plan.checkpoint):
-        saved = read_course(plan.checkpoint)
-    seed = _draw_seed(estimator.random_state) if saved is None else saved.seed
+    estimator._start(_features_of_start(estimator))  # what can be known to be wrong before a pass
     size = max(plan.sample_size or default_sample_size(estimator.n_components), estimator.n_components, 2)
-    found = survey(source, size, seed)
+    course = _begin(estimator, plan, size)
+    found = survey(source, size, course.seed, checksums=plan.checkpoint is not None)
+    with refusing(plan.checkpoint):
+        course.check_rows(found)
     _check_enough(found, estimator.n_components)
     estimator.n_features_in_ = found.n_features
-    if source.feature_names is not None:
-        estimator.feature_names_in_ = np.asarray(source.feature_names, dtype=object)
+    names = found.names if source.feature_names is None else source.feature_names
+    if names is not None:
+        estimator.feature_names_in_ = np.asarray(names, dtype=object)
     elif hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
-    digest = _digest(estimator, found, plan.seeding, size)
-    if saved is not None and saved.digest != digest:
-        raise ValueError(
-            f"The checkpoint {os.fspath(plan.checkpoint or '')!r} is of a fit with other rows or parameters. Delete "
-            "it, or begin anew with resume=False."
-        )
-    course = Course(seed, digest) if saved is None else saved
     fit = _BlockFit(estimator, source, found, plan, course, size)
     try:
         fit.run()
-    except KeyboardInterrupt:
-        fit.keep_latest()
+    except BaseException:
+        fit.show()
+        fit.write()
         raise
-    fit.set_attributes()
     fit.reporter.finish()
     return fit.stopped
+
+
+def _features_of_start(estimator: GaussianMixture) -> int:
+    """Return the number of features that given parameters say; any, if they do not."""
+    given = estimator.precisions_init if estimator.means_init is None else estimator.means_init
+    return max(np.asarray(given).shape[-1:], default=1)
+
+
+def _begin(estimator: GaussianMixture, plan: Plan, size: int) -> Course:
+    """Return where the fit stands: at its begin, or where a checkpoint says."""
+    settings = settings_of(estimator, seeding=plan.seeding, sample_size=size)
+    if plan.checkpoint is not None:
+        check_writable(plan.checkpoint)
+        if plan.resume and os.path.exists(plan.checkpoint):
+            course = read_course(plan.checkpoint)
+            with refusing(plan.checkpoint):
+                course.go_on_with(settings)
+            return course
+    return Course(_draw_seed(estimator.random_state), settings)
 
 
 class _BlockFit:
@@ -149,90 +144,90 @@ class _BlockFit:
         self._n_init = 1 if once else estimator.n_init
         self.stopped = False
         self.reporter = Reporter(estimator, self._n_init, None)
-        self._steps = _Steps(self._passes)
-        for restart in course.restarts:
-            self.reporter.restarts.append((list(restart.bounds), restart.converged))
 
     def run(self) -> None:
-        """Run EM from all starts."""
-        course = self._course
+        """Run EM from all starts, and set the attributes to the best model."""
+        restarts = self._course.restarts
         failure: ValueError | None = None
         for number in range(self._n_init):
-            if number < len(course.restarts) and course.restarts[number].ended:
+            if self.stopped or (number < len(restarts) and restarts[number].ended):
                 continue
-            if self.stopped:
-                break
             try:
                 self._run_restart(number)
-            except ValueError as error:
-                if error is self._passes.failure:
-                    raise
+            except NO_MODEL as error:
                 failure = error
-                del course.restarts[number:]
-                course.restarts.append(Restart(failed=True, ended=True))
-        if course.best() is None:
-            assert failure is not None
-            raise failure
+                restarts[number:] = [Restart(failed=True, ended=True)]
+                self.write()
+        if failure is not None and self._course.best() is None:
+            try:
+                raise failure
+            finally:
+                del failure  # it knows this frame, which would keep the rows
+        self.show()
 
     def _run_restart(self, number: int) -> None:
         """Run EM from one start, or go on with it."""
-        estimator, course = self._estimator, self._course
-        if number == len(course.restarts):
-            self._report("start", number, 0, 0.0, 0.0, False)
-            course.restarts.append(Restart(self._start(number), previous_bound=self._previous_bound))
-            self._write()
-        restart = course.restarts[number]
-        every = estimator.max_iter if self._plan.checkpoint is None else self._plan.checkpoint_every
-        while restart.iterations < estimator.max_iter and not restart.converged and not self.stopped:
-            self._advance(number, restart, min(every, estimator.max_iter - restart.iterations))
-            self._write()
-        self._end(number, restart)
-        self._write()
+        restarts, max_iter = self._course.restarts, self._estimator.max_iter
+        begun = restarts[number].iterations if number < len(restarts) else 0
+        self._report("start", number, begun, 0.0, 0.0, False)
+        if number == len(restarts):
+            restarts.append(Restart(self._start(number), previous_bound=self._previous_bound))
+            self.write()
+        while restarts[number].iterations < max_iter and not restarts[number].converged and not self.stopped:
+            self._iterate(number)
+            if restarts[number].iterations % self._plan.checkpoint_every == 0:
+                self.write()
+        self._end(number)
 
-    def _advance(self, number: int, restart: Restart, iterations: int) -> None:
-        """Run some iterations."""
-        assert restart.parameters is not None
-        result = self._fit_passes(self._steps, number, restart, iterations, single=False)
-        restart.parameters = self._parameters(result)
-        restart.bounds += result["lower_bounds"]
-        restart.previous_bound = -np.inf if self._steps.moved else result["lower_bounds"][-1]
-        restart.converged = result["converged"]
-        restart.state = result["state"]
+    def _iterate(self, number: int) -> None:
+        """Run an iteration."""
+        before = self._course.restarts[number]
+        result = self._fit_passes(number, max_iter=1)
+        moved = result["state"][1] > before.state[1]
+        bounds = before.bounds + result["lower_bounds"]
+        # All at once: Ctrl-C may come at any time, and what stands here is written down then.
+        self._course.restarts[number] = replace(
+            before,
+            parameters=self._parameters(result),
+            bounds=bounds,
+            previous_bound=-np.inf if moved else bounds[-1],
+            converged=result["converged"],
+            state=result["state"],
+        )
         self.stopped |= result["stopped"]
-        self._steps.latest = None  # it is behind
         if result["raised"] is not None:
             raise result["raised"]
 
-    def _end(self, number: int, restart: Restart) -> None:
-        """Round the model if the rows are float32, and find its likelihood."""
-        result = self._fit_passes(self._passes, number, restart, 0, single=self._passes.found.single)
-        restart.parameters = self._parameters(result)
-        restart.lower_bound = result["lower_bound"]
-        restart.ended = True
-        self.stopped |= self._report("end", number, restart.iterations, restart.lower_bound, 0.0, restart.converged)
+    def _end(self, number: int) -> None:
+        """Find the likelihood of the model, which is rounded if the rows are float32."""
+        bound = self._fit_passes(number, max_iter=0)["lower_bound"]
+        restart = replace(self._course.restarts[number], lower_bound=bound, ended=True)
+        self._course.restarts[number] = restart
+        self.stopped |= self._report("end", number, restart.iterations, bound, 0.0, restart.converged)
         self._course.forget_all_but_the_best()
+        self.write()
 
-    def _fit_passes(
-        self, passes: Any, number: int, restart: Restart, iterations: int, single: bool
-    ) -> core.PassesResult:
-        estimator = self._estimator
+    def _fit_passes(self, number: int, max_iter: int) -> core.PassesResult:
+        """Run the loop of the core; without iterations, its end."""
+        estimator, restart = self._estimator, self._course.restarts[number]
 
         def callback(stage: str, _: int, iteration: int, bound: float, change: float, converged: bool) -> bool:
             return self._report(stage, number, iteration, bound, change, converged)
 
         assert restart.parameters is not None
         return self._kind.fit_passes(
-            passes,
+            self._passes,
             restart.parameters.mixture(),
             tol=estimator.tol,
             reg_covar=estimator.reg_covar,
-            max_iter=min(iterations, _INT_MAX),
+            max_iter=max_iter,
             given_start=self._given,
             n_threads=threads(estimator.n_threads),
-            single=single,
+            single=max_iter == 0 and self._passes.found.single,
             callback=callback,
             previous_bound=restart.previous_bound,
             state=restart.state,
+            score_result=max_iter == 0,
         )
 
     def _start(self, number: int) -> Parameters:
@@ -250,46 +245,47 @@ class _BlockFit:
     def _report(self, stage: str, number: int, iteration: int, bound: float, change: float, converged: bool) -> bool:
         meter = self._plan.meter
         if meter is not None and stage in ("start", "iteration"):
+            # Beside the pass that follows: one an iteration, and one for the likelihood; and what a start takes.
+            seeding = 0 if self._previous is not None else n_passes(self._estimator, self._plan.seeding)
+            drawn = seeding if number == len(self._course.restarts) else 0
             restarts = self._n_init - number - 1
-            left = self._estimator.max_iter - iteration + restarts * self._estimator.max_iter
-            meter.iterate(number, iteration, left)
+            max_iter = self._estimator.max_iter
+            meter.iterate(number, iteration, drawn + max_iter - iteration + restarts * (seeding + max_iter + 1))
         return self.reporter(stage, number, iteration, bound, change, converged)
 
-    def _write(self) -> None:
-        if self._plan.checkpoint is not None:
-            self.set_attributes(self._course.best() or self._course.restarts[-1])
-            write_course(self._plan.checkpoint, self._estimator, self._course)
+    def write(self) -> None:
+        """Write a checkpoint, where one is wanted and there is a model."""
+        if self._plan.checkpoint is not None and self.show():
+            try:
+                write_course(self._plan.checkpoint, self._estimator, self._course)
+            except OSError as error:
+                warn(f"The checkpoint cannot be written, and the fit goes on without: {error}", UserWarning)
 
-    def keep_latest(self) -> None:
-        """Set the attributes to the best model that there is, after an interruption."""
-        if self._course.best() is not None:
-            self.set_attributes()
-        elif self._course.restarts and self._course.restarts[-1].parameters is not None:
-            restart = self._course.restarts[-1]
-            if self._steps.latest is not None:
-                restart.parameters = Parameters.of(self._estimator.covariance_type, self._steps.latest)
-            restart.bounds = list(self.reporter.restarts[-1][0])
-            restart.lower_bound = restart.bounds[-1] if restart.bounds else -np.inf
-            self.set_attributes(restart)
+    def show(self) -> bool:
+        """Set the attributes to the best model that there is; return whether there is one."""
+        restart = self._course.shown()
+        if restart is not None:
+            self._set_attributes(restart)
+        return restart is not None
 
-    def set_attributes(self, restart: Restart | None = None) -> None:
-        """Set the attributes of the estimator to those of a restart: of the best, if none is given."""
-        estimator, course = self._estimator, self._course
-        restart = restart or course.best()
-        assert restart is not None
+    def _set_attributes(self, restart: Restart) -> None:
+        estimator = self._estimator
         assert restart.parameters is not None
         dtype = np.dtype(np.float32 if restart.ended and self._passes.found.single else np.float64)
-        estimator._set_parameters(*restart.parameters[1:], dtype)
+        weights, means, covariances, factors = (array.astype(dtype) for array in restart.parameters[1:])
+        estimator._set_parameters(weights, means, covariances, factors, dtype)
         estimator._stream = None
         estimator._total_weight = self._passes.found.total_weight
+        estimator._total_rows = self._passes.found.positive
+        estimator._added = estimator.reg_covar
         estimator.converged_ = restart.converged
-        estimator.lower_bound_ = restart.lower_bound
+        estimator.lower_bound_ = restart.lower_bound if restart.ended else max(restart.bounds[-1:], default=-np.inf)
         estimator.lower_bounds_ = list(restart.bounds)
         estimator.n_iter_ = restart.iterations
-        estimator.restarts_ = [FitRestart(list(r.bounds), r.converged, r is restart) for r in course.restarts]
+        estimator.restarts_ = [FitRestart(list(r.bounds), r.converged, r is restart) for r in self._course.restarts]
         estimator.events_ = [
             FitEvent(cause, component, number, iteration, r is restart)
-            for number, r in enumerate(course.restarts)
+            for number, r in enumerate(self._course.restarts)
             for cause, component, _, iteration, _ in ([("failed", -1, number, 0, False)] if r.failed else r.state[3])
         ]
 
@@ -316,17 +312,3 @@ def _check_enough(found: Survey, n_components: int) -> None:
     if not np.isfinite(found.total_weight):
         raise ValueError("The sum of `sample_weight` overflows; divide the weights by their maximum.")
     warn_of_small_weights(np.array([found.total_weight]), n_components)
-
-
-def _digest(estimator: GaussianMixture, found: Survey, seeding: str, size: int) -> str:
-    """Return what tells a fit from others: of its parameters, and of how many rows there are and a sample of them."""
-    digest = hashlib.sha256(f"{seeding} {size} {found.rows} {found.total_weight}".encode())
-    for array in found.sample:
-        digest.update(array.tobytes())
-    for name, value in sorted(estimator.get_params(deep=False).items()):
-        if name.endswith("_init") and value is not None and not np.isscalar(value):
-            digest.update(np.asarray(value, dtype=np.float64).tobytes())
-        elif name not in ("verbose", "verbose_interval", "n_threads"):
-            text = "drawn" if isinstance(value, np.random.RandomState) else repr(value)
-            digest.update(f"{name}={text}".encode())
-    return digest.hexdigest()

@@ -122,12 +122,13 @@ def model(estimator: Any) -> core.Mixture:
 
 
 def covariances(estimator: Any) -> NDArray[Any]:
-    """Return an estimator's `covariances_`, or those of its factors if it has none."""
+    """Return an estimator's `covariances_`, or those of its factors, in double, if it has none."""
     known = getattr(estimator, "covariances_", None)
     if known is not None:
         return np.asarray(known)
-    kind = core.mixtures[estimator.covariance_type]
-    return kind.covariances(np.asarray(estimator.precisions_cholesky_), *np.asarray(estimator.means_).shape)
+    kind, (k, d) = estimator.covariance_type, np.asarray(estimator.means_).shape
+    found = core.mixtures[kind].covariances(np.asarray(estimator.precisions_cholesky_), k, d)
+    return found.reshape(covariance_shape(kind, k, d))
 
 
 def full_model(estimator: Any) -> core.Mixture:

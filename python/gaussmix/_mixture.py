@@ -211,9 +211,12 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         "step_power": [Interval(Real, 0.0, 1.0, closed="right"), None],
     }
 
-    # What partial_fit remembers of its batches, and the weight of the rows of the last fit.
+    # What partial_fit remembers of its batches; of the last fit, the weight of the rows, how many had one, and what it
+    # added to the variances.
     _stream: Stream | None = None
     _total_weight: float = 0.0
+    _total_rows: int = 0
+    _added: float = 0.0
 
     def __init__(
         self,
@@ -262,7 +265,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; float32 is kept, any strides and data frames are read in place.
+            Rows; float32 is kept, any strides and data frames are read in place. Of a :class:`numpy.memmap` nothing is
+            copied; :func:`gaussmix.chunked.fit` takes files of other kinds, and starts with less memory.
         y : Ignored
             Not used.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -344,7 +348,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         ------
         ValueError
             If X, the weights or a parameter is not valid, or `n_components` or `covariance_type` has changed since the
-            last call; the estimator is as it was before.
+            last call; the estimator is as it was before, but for a RandomState, which may have moved on.
 
         Warns
         -----
@@ -356,26 +360,35 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         .. [1] Cappé, Moulines (2009), "On-line expectation-maximization algorithm for latent data models".
         .. [2] Liang, Klein (2009), "Online EM for unsupervised models".
         """
+        before = vars(self).copy()
+        try:
+            self._take_batch(X, sample_weight)
+        except BaseException:
+            self.__dict__ = before
+            raise
+        return self
+
+    def _take_batch(self, X: Any, sample_weight: ArrayLike | None) -> None:
+        """Check a batch and add it to the stream; on an error some attributes may be set already."""
         fitted = self.__sklearn_is_fitted__()
         rows = check_rows(self, X, reset=self._stream is None and not fitted)
         batch = Batch.of(rows, check_weights_of_rows(sample_weight, rows, n_components=0))
         if fitted:
             self._check_goes_on(rows.shape[1], "partial_fit goes on from the last call", "call fit")
         if not batch.weight > 0:
-            return self
+            return
         stream = self._stream or (begin_with_model(self, batch) if fitted else Stream())
         if stream.buffer is not None:
             self._start(rows.shape[1])
             stream, of_buffer = join_buffer(stream, batch, self)
             if of_buffer is not None:
                 self._take(of_buffer, stream)
-                return self
+                return
         if stream.statistics is None:
             self._stream = stream
         else:
             dtype = np.result_type(rows.dtype, np.asarray(self.means_))
             self._step(advance(stream, batch, self, single=dtype == np.float32), dtype)
-        return self
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Return the component of the largest responsibility for each row: the argmax of `predict_proba`.
@@ -699,13 +712,15 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         fitted.lower_bounds_ = getattr(fitted, "lower_bounds_", [])  # before 1.7 it keeps none
         fitted.events_ = []
         fitted.restarts_ = []
+        fitted._added = fitted.reg_covar
         return fitted
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a file, which :func:`gaussmix.load` and the C++ library read.
 
         The file is in the safetensors layout. It holds the fitted arrays to the bit, the parameters, the names of the
-        features and the record of the fit; a `random_state` that is not an int, and callbacks, are not kept.
+        features and the record of the fit. Not kept are a `random_state` that is not an int, callbacks, and what a
+        stream needs: what `partial_fit` remembers of its batches, and how many rows were fitted. A pickle keeps all.
 
         Parameters
         ----------
@@ -779,6 +794,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         )
         self._stream = None
         self._total_weight = rows.total(weights)
+        self._total_rows = rows.shape[0] if weights is None else int(np.count_nonzero(weights))
+        self._added = self.reg_covar
         self.converged_ = result["converged"]
         self.lower_bound_ = result["lower_bound"]
         self.lower_bounds_ = result["lower_bounds"]
@@ -857,8 +874,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self._set_parameters(*arrays, dtype)
         self._stream = stream
         self.converged_ = False
-        self.lower_bound_ = result["lower_bound"]
         self.lower_bounds_ = result["lower_bounds"]
+        self.lower_bound_ = self.lower_bounds_[-1]
         self.n_iter_ = len(self.lower_bounds_)
         self.restarts_ = [FitRestart(self.lower_bounds_, False, True)]
         known = [event._replace(restart=0) for event in getattr(self, "events_", []) if event.kept]
@@ -923,7 +940,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     def _check_fitted(self) -> None:
         """Check that there is a model, and tell what a stream still waits for."""
         if self._stream is not None and not self.__sklearn_is_fitted__():
-            self._stream.check_has_model(self.n_components)
+            self._stream.check_has_model(self.n_components, self.reg_covar)
         check_is_fitted(self)
 
     def _rows(self, X: Any) -> Rows:

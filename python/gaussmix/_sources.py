@@ -127,7 +127,9 @@ def open_source(source: Any, sample_weight: Any, block_rows: int | None) -> Bloc
         )
     if type(source).__module__.partition(".")[0] in ("dask", "dask_expr"):
         return _dask(source, sample_weight)
-    if len(getattr(source, "shape", ())) == 2 and hasattr(source, "__getitem__") and not hasattr(source, "iloc"):
+    if len(getattr(source, "shape", ())) == 2 and _is_frame(source):
+        return BlockSource(partial(_frame, source, sample_weight, block_rows))
+    if len(getattr(source, "shape", ())) == 2 and hasattr(source, "__getitem__"):
         return BlockSource(partial(_slices, source, sample_weight, _rows_of_blocks(source, block_rows)))
     if isinstance(source, Iterable) and not isinstance(source, Iterator) and not hasattr(source, "shape"):
         return BlockSource(partial(_called, source.__iter__, sample_weight))
@@ -190,6 +192,24 @@ def _slices(array: Any, sample_weight: Any, block_rows: int) -> Iterator[Block]:
         yield np.array(array[part]), None if sample_weight is None else np.array(sample_weight[part])
 
 
+def _is_frame(source: Any) -> bool:
+    """Tell whether rows are a frame of pandas or polars."""
+    return hasattr(source, "iloc") or type(source).__module__.partition(".")[0] == "polars"
+
+
+def _frame(frame: Any, sample_weight: Any, block_rows: int | None) -> Iterator[Block]:
+    """Yield parts of a frame, which are frames."""
+    n, d = frame.shape
+    weights = None if sample_weight is None else np.asarray(sample_weight)
+    if weights is not None and weights.shape != (n,):
+        raise ValueError(f"sample_weight has the shape {weights.shape}, and there are {n} rows.")
+    step = block_rows or max(1, BLOCK_BYTES // (8 * max(1, d)))
+    for first in range(0, n, step):
+        part = slice(first, first + step)
+        rows = frame.iloc[part] if hasattr(frame, "iloc") else frame[part]
+        yield rows, None if weights is None else weights[part]
+
+
 def _weight_paths(sample_weight: Any, count: int) -> list[str] | None:
     if sample_weight is None:
         return None
@@ -212,17 +232,25 @@ def _parquet(paths: list[str], sample_weight: Any, block_rows: int | None) -> Bl
     parquet = _require("pyarrow.parquet")
     if sample_weight is not None and not isinstance(sample_weight, str):
         raise ValueError("sample_weight should be the name of a column of the Parquet files.")
-    schema = parquet.read_schema(paths[0])
-    if sample_weight is not None and sample_weight not in schema.names:
+    schemas = [parquet.read_schema(path) for path in paths]
+    if sample_weight is not None and sample_weight not in schemas[0].names:
         raise ValueError(f"sample_weight: there is no column {sample_weight!r} in {paths[0]!r}.")
-    names = [name for name in schema.names if name != sample_weight]
-    dtype = np.dtype(np.float32 if all(str(schema.field(n).type) == "float" for n in names) else np.float64)
-    rows = block_rows or max(1, BLOCK_BYTES // (len(names) * dtype.itemsize))
+    index = _index_columns(schemas[0])
+    names = [name for name in schemas[0].names if name != sample_weight and name not in index]
+    for path, schema in zip(paths, schemas, strict=True):
+        if schema.names != schemas[0].names:
+            raise ValueError(f"the columns of {path!r} are not those of {paths[0]!r}.")
+        others = [name for name in names if not _is_number(schema.field(name).type)]
+        if others:
+            raise ValueError(f"the rows should have numeric columns, but these of {path!r} are not: {others}.")
+    single = all(str(schema.field(name).type) == "float" for schema in schemas for name in names)
+    dtype = np.dtype(np.float32 if single else np.float64)
+    rows = block_rows or max(1, BLOCK_BYTES // (max(1, len(names)) * dtype.itemsize))
 
     def blocks() -> Iterator[Block]:
         for path in paths:
             with parquet.ParquetFile(path) as file:
-                if file.schema_arrow.names != schema.names:
+                if file.schema_arrow.names != schemas[0].names:
                     raise ValueError(f"the columns of {path!r} are not those of {paths[0]!r}.")
                 for batch in file.iter_batches(batch_size=rows):
                     X: NDArray[Any] = np.empty((batch.num_rows, len(names)), dtype=dtype)
@@ -234,28 +262,38 @@ def _parquet(paths: list[str], sample_weight: Any, block_rows: int | None) -> Bl
     return BlockSource(blocks, names)
 
 
+def _index_columns(schema: Any) -> set[str]:
+    """Return the columns in which pandas and Dask keep the index of a frame, which is no feature."""
+    kept = (schema.pandas_metadata or {}).get("index_columns", [])
+    return {name for name in kept if isinstance(name, str)} | {"__null_dask_index__"}
+
+
+def _is_number(arrow_type: Any) -> bool:
+    """Tell whether a type of Arrow is of real numbers, truth values among them."""
+    types = importlib.import_module("pyarrow.types")
+    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
+    return any(test(arrow_type) for test in tests)
+
+
 def _dask(collection: Any, sample_weight: Any) -> BlockSource:
-    """Return the partitions of a dask collection, computed one after the other in this process."""
+    """Return the partitions of a dask collection, computed in this process: a large one, or several small ones."""
     dask = _require("dask", extra="dask")
-    names = getattr(collection, "columns", None)
-    if hasattr(collection, "rechunk"):
-        collection = collection.rechunk({1: -1})
-    parts = list(np.ravel(collection.to_delayed()))
-    weights = [None] * len(parts)
-    if sample_weight is not None:
-        if not hasattr(sample_weight, "to_delayed"):
-            raise ValueError("sample_weight should be a dask collection with the partitions of the rows.")
-        weights = list(np.ravel(sample_weight.to_delayed()))
-        if len(weights) != len(parts):
-            raise ValueError(
-                f"sample_weight has {len(weights)} partitions, and the rows have {len(parts)}; they should be the same."
-            )
+    _require("dask.array", extra="dask")
+    collections = importlib.import_module("gaussmix._collections")  # needs Dask, which not everybody has
+    rows = collections.as_array(collection)
+    parts = rows.to_delayed().ravel()
+    weights = collections.weight_blocks(sample_weight, rows)
+    # Each call of compute costs as much as a small partition; of unknown lengths each may be a large one. Rows of
+    # integers are computed on as float64.
+    row_bytes = rows.shape[1] * max(8, rows.dtype.itemsize)
+    largest = np.nan_to_num(np.max(rows.chunks[0]), nan=np.inf)
+    at_once = int(max(1, BLOCK_BYTES // max(1, largest * row_bytes)))
 
     def blocks() -> Iterator[Block]:
-        for part, weight in zip(parts, weights, strict=True):
-            X, w = dask.compute(part, weight, scheduler="threads")
-            yield np.asarray(X), w
+        for first in range(0, len(parts), at_once):
+            chosen = slice(first, first + at_once)
+            computed = dask.compute(list(parts[chosen]), list(weights[chosen]), scheduler="threads")
+            for X, w in zip(*computed, strict=True):
+                yield np.asarray(X), w
 
-    if names is not None and not all(isinstance(name, str) for name in names):
-        names = None
-    return BlockSource(blocks, None if names is None else list(names))
+    return BlockSource(blocks, collections.feature_names(collection))

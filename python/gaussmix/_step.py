@@ -65,14 +65,6 @@ class Step:
             self.statistics = self._hold(mixture)
         return self.statistics
 
-    def score(self, _: core.Mixture) -> float:
-        """Return the mean log-likelihood of what is remembered, each batch under the model that it met."""
-        return float(self.statistics.log_likelihood / self.statistics.total_weight)
-
-    def worst_rows(self, _: core.Mixture, __: int) -> NDArray[np.float64]:
-        """Return no rows: there are no components left that starve."""
-        return np.empty((0, self._batch.X.shape[1]))
-
     def _may_move(self, starved: NDArray[np.intp]) -> bool:
         """Return whether these components can be started again; those that the caller placed stay."""
         start = self._estimator.weights_init, self._estimator.means_init, self._estimator.precisions_init
@@ -89,7 +81,8 @@ class Step:
         counts[gone] = least
         means[gone] = np.reshape(old_means, means.shape)[gone]
         if len(matrices) == len(counts):
-            matrices[gone] = np.reshape(old_matrices, matrices.shape)[gone]
+            old = without_regularisation(old_matrices, self._estimator.covariance_type, self._estimator.reg_covar)
+            matrices[gone] = old.reshape(matrices.shape)[gone]
         return type(s)(counts, means, matrices, s.log_likelihood, s.total_weight)
 
     def _revive(self, starved: NDArray[np.intp], mixture: core.Mixture, before: NDArray[np.float64]) -> core.Statistics:
@@ -153,11 +146,13 @@ class Step:
             return None
         if fitted["raised"] is not None:
             raise fitted["raised"]
-        matrices = without_regularisation(fitted["covariances"], estimator, d).reshape(seeded.covariances.shape)
-        return fitted["weights"], fitted["means"].reshape(k, d), matrices
+        matrices = without_regularisation(fitted["covariances"], estimator.covariance_type, estimator.reg_covar)
+        return fitted["weights"], fitted["means"].reshape(k, d), matrices.reshape(seeded.covariances.shape)
 
 
-def without_regularisation(covariances: NDArray[np.float64], estimator: Any, d: int) -> NDArray[np.float64]:
-    """Return covariances of a model without the `reg_covar` that the M-step adds again."""
-    added = np.eye(d) if estimator.covariance_type in ("full", "tied") else np.ones(())
-    return np.asarray(covariances.reshape(-1, *added.shape) - estimator.reg_covar * added)
+def without_regularisation(covariances: NDArray[Any], covariance_type: str, reg_covar: float) -> NDArray[np.float64]:
+    """Return covariances of a compiled model, a row each, without the `reg_covar` that was added to the variances."""
+    added = np.ones(covariances.shape[1])
+    if covariance_type in ("full", "tied"):
+        added = np.eye(math.isqrt(len(added))).ravel()
+    return np.asarray(covariances - reg_covar * added)

@@ -22,6 +22,7 @@ from sklearn.exceptions import NotFittedError
 
 from gaussmix._batch import Batch
 from gaussmix._dispatch import core, full_model, threads
+from gaussmix._passes import Moments
 from gaussmix._step import Step, without_regularisation
 from gaussmix._validation import Rows
 
@@ -44,23 +45,20 @@ class Stream:
         Of all batches so far; rows and batches are those of positive weight.
     unit : float
         Weight of a step of time; while the buffer is filled it is not known, and 0.
-    statistics : tuple or None
-        Arguments of the compiled statistics, which sum up what is remembered.
+    statistics : Moments or None
+        What is remembered.
     buffer : tuple of Batch or None
         The first batches; None as soon as they are no longer kept.
-    nbytes : int
-        Memory that these take.
     fitted_rows : float
-        Rows of the buffer when it was last fitted.
+        Rows of the buffer when a fit of it was last tried.
     """
 
     weight: float = 0.0
     rows: float = 0.0
     batches: int = 0
     unit: float = 0.0
-    statistics: tuple[Any, ...] | None = None
+    statistics: Moments | None = None
     buffer: tuple[Batch, ...] | None = ()
-    nbytes: int = 0
     fitted_rows: float = 0.0
 
     def count(self, batch: Batch) -> Stream:
@@ -77,7 +75,7 @@ class Stream:
             raise ValueError("The sum of `sample_weight` over all batches overflows; divide the weights by a constant.")
         return dataclasses.replace(self, weight=weight, rows=self.rows + len(batch.X), batches=self.batches + 1)
 
-    def check_has_model(self, n_components: int) -> None:
+    def check_has_model(self, n_components: int, reg_covar: float) -> None:
         """Tell what a first model waits for.
 
         Raises
@@ -91,9 +89,14 @@ class Stream:
                 f"partial_fit has seen {found} distinct rows of positive weight; {n_components - found} more are "
                 f"missing for n_components = {n_components}."
             )
+        if reg_covar == 0:
+            raise NotFittedError(
+                "The rows that partial_fit has seen have no spread to fit a mixture to with reg_covar = 0; give it "
+                "more rows, or increase reg_covar."
+            )
         raise NotFittedError(
-            "The rows that partial_fit has seen have no spread to fit a mixture to with reg_covar = 0; give it more "
-            "rows, or increase reg_covar."
+            f"The rows that partial_fit has seen are enough for n_components = {n_components}, which was changed since "
+            "the last call; call it again."
         )
 
 
@@ -111,10 +114,10 @@ def step_rows(estimator: Any, n_features: int) -> float:
     return float(max(BUFFER_ROWS, enough) / BUFFER_STEPS)
 
 
-def is_full(stream: Stream, estimator: Any, n_features: int) -> bool:
-    """Return whether the buffer has enough rows of enough batches, or takes all the memory that it may."""
-    enough = BUFFER_STEPS * step_rows(estimator, n_features)
-    return stream.nbytes >= BUFFER_BYTES or (stream.rows >= enough and stream.batches >= BUFFER_STEPS)
+def is_full(stream: Stream, estimator: Any, held: tuple[Batch, ...]) -> bool:
+    """Return whether the batches of a buffer have enough rows of enough calls, or take all the memory that they may."""
+    enough = BUFFER_STEPS * step_rows(estimator, held[0].X.shape[1])
+    return Batch.joined_nbytes(held) >= BUFFER_BYTES or (stream.rows >= enough and stream.batches >= BUFFER_STEPS)
 
 
 def join_buffer(stream: Stream, batch: Batch, estimator: Any) -> tuple[Stream, Any]:
@@ -133,16 +136,15 @@ def join_buffer(stream: Stream, batch: Batch, estimator: Any) -> tuple[Stream, A
         As `GaussianMixture.fit`. Rows that lie in a plane are forgiven until the buffer is full.
     """
     d = batch.X.shape[1]
-    held = stream.buffer or ()
-    stream = dataclasses.replace(stream.count(batch), nbytes=stream.nbytes + batch.nbytes)
-    full = is_full(stream, estimator, d)
-    held = (*held, batch if full else batch.copy())
+    stream, earlier = stream.count(batch), stream.buffer or ()
+    full = is_full(stream, estimator, (*earlier, batch))
+    held = (*earlier, batch if full else batch.copy())
     if not full and stream.rows < BUFFER_GROWTH * stream.fitted_rows:
         return dataclasses.replace(stream, buffer=held), None
     rows = Batch.join(held)
     if stream.statistics is None and not rows.has_distinct(estimator.n_components):
         merged = rows.merge_repeated()
-        return dataclasses.replace(stream, buffer=(merged,), nbytes=merged.nbytes), None
+        return dataclasses.replace(stream, buffer=(merged,)), None
     fitted = type(estimator)(**(estimator.get_params(deep=False) | {"warm_start": False}))
     n_threads = threads(estimator.n_threads)
     checked = Rows([rows.X], rows.X.shape, rows.X.dtype)
@@ -151,8 +153,11 @@ def join_buffer(stream: Stream, batch: Batch, estimator: Any) -> tuple[Stream, A
     except ValueError:
         if estimator.reg_covar > 0 or full:
             raise
+        # A fit that fails waits until it is due again, but for the very first rows, of which each may make it one.
+        if stream.statistics is not None or stream.rows >= 4 * estimator.n_components:
+            stream = dataclasses.replace(stream, fitted_rows=stream.rows)
         return dataclasses.replace(stream, buffer=(rows,)), None
-    statistics = _arrays(full_model(fitted).accumulate(rows.data(), n_threads))
+    statistics = Moments.of(full_model(fitted).accumulate(rows.data(), n_threads))
     stream = dataclasses.replace(stream, statistics=statistics, buffer=(rows,), fitted_rows=stream.rows)
     if full:
         mean_rows = stream.rows / stream.batches
@@ -164,24 +169,37 @@ def join_buffer(stream: Stream, batch: Batch, estimator: Any) -> tuple[Stream, A
 def begin_with_model(estimator: Any, batch: Batch) -> Stream:
     """Return the stream that begins with an estimator's model.
 
-    `fit` counts with the weight of its rows, a model that has seen none as one step of time.
+    `fit` counts with the weight of its rows, a model that has seen none as one step of time. What a row weighs the fit
+    knows; where there was none, the batch is the only one that does.
     """
     k, d = np.asarray(estimator.means_).shape
-    row_weight = batch.weight / len(batch.X)
+    total, rows = estimator._total_weight, estimator._total_rows
+    row_weight = total / rows if rows else batch.weight / len(batch.X)
     unit = row_weight * max(len(batch.X), step_rows(estimator, d))
-    weight = estimator._total_weight or unit
+    weight = total or unit
     weights, means, covariances, _ = (np.array(a) for a in full_model(estimator).arrays())
-    covariances = without_regularisation(covariances, estimator, d)
+    covariances = without_regularisation(covariances, estimator.covariance_type, estimator._added)
     bound = getattr(estimator, "lower_bound_", -np.inf)
-    bound = bound if np.isfinite(bound) else 0.0
-    statistics = weights * weight, means.reshape(k, d), covariances, bound * weight, weight
+    if not np.isfinite(bound):
+        bound = full_model(estimator).score(batch.data(), threads(estimator.n_threads))
+    statistics = Moments(weights * weight, means.reshape(k, d), covariances, bound * weight, weight)
     return Stream(weight, weight / row_weight, max(1, round(weight / unit)), unit, statistics, None)
 
 
-def step_size(stream: Stream, weight: float, offset: float, power: float) -> float:
-    """Return gamma of a batch of some weight, which the stream has counted already."""
+def remembered_weight(stream: Stream, weight: float, offset: float, power: float) -> float:
+    """Return the weight that earlier batches keep beside one of some weight, which the stream has counted already.
+
+    It is (1 - gamma) / gamma times that weight. Within the first steps of time, which only a model that was given has
+    without a buffer, it is at most what there has been.
+    """
     at_unit = (stream.weight / stream.unit + offset) ** -power
-    return 1.0 if at_unit >= 1 else -math.expm1(weight / stream.unit * math.log1p(-at_unit))
+    if at_unit >= 1:
+        return 0.0
+    # With 1 - gamma = exp(-x), from x itself: gamma would underflow with the weight. Beyond 700 nothing is left.
+    rate = -math.log1p(-at_unit)
+    x = min(weight / stream.unit * rate, 700.0)
+    kept = stream.unit / rate * (x / math.expm1(x) if x > 0 else 1.0)
+    return min(kept, stream.weight - weight) if stream.weight < BUFFER_STEPS * stream.unit else kept
 
 
 def advance(stream: Stream, batch: Batch, estimator: Any, *, single: bool) -> Advance:
@@ -200,8 +218,8 @@ def advance(stream: Stream, batch: Batch, estimator: Any, *, single: bool) -> Ad
     keep = 1.0
     forgets = estimator.step_power is not None and stream.buffer is None
     if forgets:
-        gamma = step_size(stream, batch.weight, estimator.step_offset, estimator.step_power)
-        keep = max((1 - gamma) / gamma * batch.weight / statistics.total_weight, np.finfo(np.float64).tiny)
+        kept = remembered_weight(stream, batch.weight, estimator.step_offset, estimator.step_power)
+        keep = max(kept / statistics.total_weight, np.finfo(np.float64).tiny)
     step = Step(batch, statistics, keep, stream.weight / stream.rows, forgets, estimator)
     result = core.mixtures[kind].fit_passes(
         step,
@@ -215,10 +233,6 @@ def advance(stream: Stream, batch: Batch, estimator: Any, *, single: bool) -> Ad
         callback=lambda *_: False,
         previous_bound=-math.inf,
         state=None,
+        score_result=False,
     )
-    return Advance(dataclasses.replace(stream, statistics=_arrays(step.statistics)), result, step.reseeded)
-
-
-def _arrays(s: Any) -> tuple[Any, ...]:
-    """Return what makes the compiled statistics again, and pickles."""
-    return np.array(s.counts), np.array(s.means), np.array(s.covariances), s.log_likelihood, s.total_weight
+    return Advance(dataclasses.replace(stream, statistics=Moments.of(step.statistics)), result, step.reseeded)

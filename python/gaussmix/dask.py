@@ -23,10 +23,11 @@ from gaussmix._seeding import Seeding
 
 try:
     import dask
-    import dask.array as da
     import distributed
     from dask.system import CPU_COUNT
-    from dask.utils import is_dataframe_like, is_series_like
+    from dask.utils import is_dataframe_like
+
+    from gaussmix._collections import as_array, feature_names, weight_blocks
 except ImportError as error:  # pragma: no cover
     raise ImportError("gaussmix.dask needs Dask: pip install 'gaussmix[dask]'") from error
 
@@ -40,6 +41,8 @@ _FAN_IN = 8
 # Tasks of a pass: enough to even out workers of different speed, few enough for the scheduler.
 _RUNS_A_THREAD = 8
 _RUNS_AT_LEAST = 16
+# Bytes of a task's blocks, if it takes more than one.
+_RUN_BYTES = 2**26
 
 
 class GaussianMixture(in_memory.GaussianMixture):
@@ -93,10 +96,11 @@ class GaussianMixture(in_memory.GaussianMixture):
         Parameters
         ----------
         X : dask array, dask dataframe or array-like of shape (n_samples, n_features)
-            Rows. The workers keep them during the fit; what does not fit into their memory they write to disk.
+            Rows. The workers keep them during the fit; what does not fit into their memory they write to disk. Without
+            a :class:`distributed.Client` the blocks are computed anew in each pass.
         y : Ignored
             Not used.
-        sample_weight : dask array, dask series or array-like of shape (n_samples,), default=None
+        sample_weight : dask array, dask series, array-like of shape (n_samples,) or number, default=None
             Weights of the rows, by keyword. Where the lengths of blocks are unknown they need as many blocks.
 
         Returns
@@ -106,6 +110,8 @@ class GaussianMixture(in_memory.GaussianMixture):
 
         Raises
         ------
+        TypeError
+            If X is another Dask collection, such as a delayed object or a bag.
         ValueError
             As :meth:`gaussmix.GaussianMixture.fit`; for what is wrong with rows or weights, with the number of the
             block. Blocks without rows are skipped.
@@ -138,6 +144,35 @@ class GaussianMixture(in_memory.GaussianMixture):
             As `fit`.
         """
         return self.fit(X, sample_weight=sample_weight).predict(X)
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Take one batch of a stream, which must be in memory: see :meth:`gaussmix.GaussianMixture.partial_fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Not used.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, by keyword.
+
+        Returns
+        -------
+        self : GaussianMixture
+            As of :meth:`gaussmix.GaussianMixture.partial_fit`.
+
+        Raises
+        ------
+        TypeError
+            If X or the weights are a Dask collection.
+        ValueError
+            As :meth:`gaussmix.GaussianMixture.partial_fit`.
+        """
+        if dask.is_dask_collection(X) or dask.is_dask_collection(sample_weight):
+            raise TypeError("partial_fit takes one batch in memory: pass X.compute(), or call fit for all rows.")
+        super().partial_fit(X, y, sample_weight=sample_weight)
+        return self
 
     def predict(self, X: Any) -> Any:
         """Return the component of the largest responsibility for each row.
@@ -232,7 +267,10 @@ class GaussianMixture(in_memory.GaussianMixture):
             return super()._fit(X, sample_weight)
         source = Collection(X, sample_weight, keep=True)
         seeding: Seeding = "k-means||" if self.init_params in ("kmeans", "k-means++") else "reservoir"
-        self._warn(fit_blocks(self, source, Plan(seeding=seeding)))
+        try:
+            self._warn(fit_blocks(self, source, Plan(seeding=seeding)))
+        finally:
+            source.release()
         return X
 
     def _score(self, X: Any, sample_weight: Any) -> tuple[float, float]:
@@ -300,40 +338,42 @@ def _sums(
 class Collection:
     """The blocks of Dask collections: a :class:`gaussmix._passes.Source`.
 
-    Neighbouring blocks are kept together in runs of a power of two, one task a run: a task costs the scheduler a
+    Small neighbouring blocks are kept together in runs of a power of two, one task a run: a task costs the scheduler a
     millisecond or more, and the tree over the blocks stays the same.
 
     Parameters
     ----------
     X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
         Rows; the number of rows may be unknown.
-    sample_weight : dask collection or array-like of shape (n_samples,), default=None
+    sample_weight : dask collection, array-like of shape (n_samples,) or number, default=None
         Weights of the rows.
     keep : bool, default=False
         Whether the workers keep the blocks, for many passes; what does not fit into their memory they write to disk.
+        Without a :class:`distributed.Client` the blocks are computed anew in each pass.
 
     Raises
     ------
-    ValueError
-        If X is not 2-D or has columns that are not numeric, or the weights have other blocks.
+    TypeError, ValueError
+        As :func:`gaussmix._collections.as_array`, :func:`gaussmix._collections.weight_blocks`.
     """
 
     def __init__(self, X: Any, sample_weight: Any = None, *, keep: bool = False) -> None:
-        self.feature_names: Sequence[str] | None = None
-        if is_dataframe_like(X) and all(isinstance(name, str) for name in X.columns):
-            self.feature_names = list(X.columns)
+        self.feature_names: Sequence[str] | None = feature_names(X)
         rows = as_array(X)
         blocks = rows.to_delayed().ravel()
-        weights = _weight_blocks(sample_weight, rows)
-        size = _blocks_a_run(len(blocks))
-        load = dask.delayed(_load, pure=False)
-        self._runs = [
-            (first, load(list(blocks[first : first + size]), list(weights[first : first + size])))
-            for first in range(0, len(blocks), size)
-        ]
-        if keep:
-            kept = dask.persist(*(run for _, run in self._runs))
-            self._runs = [(first, run) for (first, _), run in zip(self._runs, kept, strict=True)]
+        n_threads = _threads_of_the_cluster()
+        size = _blocks_a_run(len(blocks), np.max(rows.chunks[0]) * rows.shape[1] * rows.dtype.itemsize, n_threads)
+        if size == 1 and sample_weight is None:
+            # As they are: the workers may have them already, and are not to keep them twice.
+            runs = [[(block, None)] for block in blocks]
+        else:
+            load, weights = dask.delayed(_load, pure=False), weight_blocks(sample_weight, rows)
+            runs = [load(list(blocks[i : i + size]), list(weights[i : i + size])) for i in range(0, len(blocks), size)]
+        self._kept: Sequence[distributed.Future] = []
+        if keep and n_threads is not None:
+            runs = dask.persist(*runs)
+            self._kept = distributed.futures_of(runs)
+        self._runs = list(zip(range(0, len(blocks), size), runs, strict=True))
 
     def reduce(self, per_block: Callable[[int, Any, Any], T], merge: Callable[[T, T], T]) -> T:
         """Call `per_block` where the blocks are, and merge what it returns as :func:`tree_reduce` does."""
@@ -348,86 +388,37 @@ class Collection:
             result: T = parts[0].compute(optimize_graph=False)
         return result
 
+    def release(self) -> None:
+        """Let the workers forget the blocks that they have kept.
 
-def as_array(X: Any) -> Any:
-    """Return a collection as a 2-D dask array with whole rows in each block, of floats if it is a frame.
-
-    Raises
-    ------
-    ValueError
-        If it is not 2-D, or has columns that are not numeric.
-    """
-    if is_dataframe_like(X):
-        numeric = {name: _is_numeric(dtype) for name, dtype in X.dtypes.items()}
-        if not all(numeric.values()):
-            raise ValueError(
-                f"X should have numeric columns, but these are not: {[n for n in numeric if not numeric[n]]}"
-            )
-        single = all(dtype == np.float32 for dtype in X.dtypes)
-        dtype = np.dtype(np.float32 if single else np.float64)
-        d = len(numeric)
-        blocks = [
-            da.from_delayed(dask.delayed(_values, pure=False)(part, dtype), shape=(np.nan, d), dtype=dtype)
-            for part in X.to_delayed()
-        ]
-        return da.concatenate(blocks, allow_unknown_chunksizes=True)
-    if X.ndim != 2:
-        raise ValueError(f"Expected 2D array, got {X.ndim}D array instead: X has shape {X.shape}.")
-    return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
+        At once: an error's traceback, whose frames refer to them, may wait long for the garbage collector.
+        """
+        for future in self._kept:
+            future.release()
+        self._kept, self._runs = [], []
 
 
-def _is_numeric(dtype: Any) -> bool:
-    """Tell whether a dtype of NumPy or an extension is of real numbers."""
-    return getattr(dtype, "kind", "O") in "biuf"
-
-
-def _values(frame: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return a partition as an array; what is missing is NaN."""
-    return np.ascontiguousarray(frame.to_numpy(dtype=dtype, na_value=np.nan))
-
-
-def _weight_blocks(sample_weight: Any, rows: Any) -> Sequence[Any]:
-    """Return the weights of each block of rows."""
-    n_blocks = rows.numblocks[0]
-    if sample_weight is None:
-        return [None] * n_blocks
-    known = not np.isnan(rows.shape[0])
-    if not dask.is_dask_collection(sample_weight):
-        if not known:
-            raise ValueError(
-                "X does not know the lengths of its blocks, so that an array cannot be cut to them: pass sample_weight "
-                "as a dask collection with the same blocks, or call X.compute_chunk_sizes() first."
-            )
-        sample_weight = da.from_array(np.asarray(sample_weight), chunks=-1)
-    elif is_series_like(sample_weight):
-        sample_weight = sample_weight.to_dask_array()
-    if sample_weight.ndim != 1:
-        raise ValueError(f"Sample weights must be 1D array or scalar, got {sample_weight.ndim}D array.")
-    if known and not np.isnan(sample_weight.shape[0]):
-        if sample_weight.shape[0] != rows.shape[0]:
-            raise ValueError(f"sample_weight.shape == {sample_weight.shape}, expected {(rows.shape[0],)}!")
-        sample_weight = sample_weight.rechunk((rows.chunks[0],))
-    if sample_weight.numblocks[0] != n_blocks:
-        raise ValueError(f"X has {n_blocks} blocks, but sample_weight has {sample_weight.numblocks[0]}.")
-    blocks: Sequence[Any] = sample_weight.to_delayed().ravel()
-    return blocks
-
-
-def _blocks_a_run(n_blocks: int) -> int:
-    """Return how many blocks a task takes: a power of two."""
+def _threads_of_the_cluster() -> int | None:
+    """Return the threads of all workers, or None if there is no cluster."""
     try:
-        n_threads = sum(distributed.get_client().nthreads().values())
-    except ValueError:  # Dask's own threads
-        n_threads = CPU_COUNT
+        nthreads: dict[str, int] = distributed.get_client().nthreads()
+    except ValueError:
+        return None
+    return sum(nthreads.values())
+
+
+def _blocks_a_run(n_blocks: int, block_bytes: float, n_threads: int | None) -> int:
+    """Return how many blocks a task takes: a power of two; one, if their bytes are not known (NaN)."""
+    tasks = max(_RUNS_A_THREAD * (CPU_COUNT if n_threads is None else n_threads), _RUNS_AT_LEAST)
     size = 1
-    while n_blocks > size * max(_RUNS_A_THREAD * n_threads, _RUNS_AT_LEAST):
+    while n_blocks > size * tasks and 2 * size * block_bytes <= _RUN_BYTES:
         size *= 2
     return size
 
 
 def _load(blocks: list[Any], weights: list[Any]) -> list[Block]:
     """Hold blocks together on a worker."""
-    return [_block(X, w) for X, w in zip(blocks, weights, strict=True)]
+    return list(zip(blocks, weights, strict=True))
 
 
 def _block(X: Any, sample_weight: Any) -> Block:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
-from gaussmix._dispatch import core, covariance_shape, covariances
+from gaussmix._dispatch import FITTED, core, covariance_shape, covariances
 from gaussmix._safetensors import Contents, ModelFileError, parse, parse_json, read_file, replace_file, serialize
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ CAUSES = ("floored", "reseeded", "abandoned", "failed")
 def save(estimator: GaussianMixture, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator to a file: what :meth:`GaussianMixture.save` does.
 
+    Not kept are a `random_state` that is not an int, callbacks, and what `partial_fit` remembers.
+
     Parameters
     ----------
     estimator : GaussianMixture
@@ -42,11 +43,11 @@ def save(estimator: GaussianMixture, path: str | os.PathLike[str]) -> None:
     NotFittedError
         If there is no model yet.
     ValueError
-        If attributes or parameters that were set by hand do not fit together.
+        If attributes or parameters that were set by hand do not fit together, or are not what a fit gives.
     OSError
         If the file cannot be written.
     """
-    check_is_fitted(estimator)
+    estimator._check_fitted()
     replace_file(path, _to_bytes(estimator))
 
 
@@ -92,20 +93,29 @@ def load(path: str | os.PathLike[str]) -> GaussianMixture:
 
 
 def _to_bytes(estimator: GaussianMixture) -> bytes:
-    """Return the file of a fitted estimator."""
+    """Return the file of a fitted estimator, which can be read again."""
     estimator._validate_params()
+    try:
+        contents = _to_contents(estimator)
+        _from_contents(contents)
+    except (ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise ValueError(f"The estimator cannot be saved: {error}") from error
+    return serialize(contents.tensors, contents.metadata)
+
+
+def _to_contents(estimator: GaussianMixture) -> Contents:
+    """Return what the file of a fitted estimator holds."""
     kind = estimator.covariance_type
-    parameters = {
-        "weights": estimator.weights_,
-        "means": estimator.means_,
-        "covariances": covariances(estimator),
-        "precisions_cholesky": estimator.precisions_cholesky_,
+    given = [getattr(estimator, name, None) for name in (*FITTED, "covariances_")]
+    dtype = np.result_type(*(_floats(array) for array in given if array is not None))
+    tensors = {
+        "weights": _floats(estimator.weights_, dtype),
+        "means": _floats(estimator.means_, dtype),
+        "covariances": _floats(covariances(estimator), dtype),
+        "precisions_cholesky": _floats(_upper(estimator.precisions_cholesky_, kind), dtype),
     }
-    dtype = np.result_type(*(_floats(array) for array in parameters.values()))
-    tensors = {name: _floats(array, dtype) for name, array in parameters.items()}
     if hasattr(estimator, "precisions_"):
         tensors["precisions"] = _floats(estimator.precisions_, dtype)
-    _check(kind, tensors, ValueError)
 
     params = estimator.get_params(deep=False)
     tensors |= {name: _floats(params[name]) for name in STARTS if params[name] is not None}
@@ -120,7 +130,6 @@ def _to_bytes(estimator: GaussianMixture) -> bytes:
     }
     record = {
         "params": {name: _plain(params[name]) for name in _PARAMS},
-        "feature_names": list(getattr(estimator, "feature_names_in_", [])) or None,
         "converged": bool(getattr(estimator, "converged_", False)),
         "n_iter": int(getattr(estimator, "n_iter_", 0)),
     }
@@ -131,7 +140,9 @@ def _to_bytes(estimator: GaussianMixture) -> bytes:
         "dtype": dtype.name,
         "estimator": json.dumps(record, sort_keys=True),
     }
-    return serialize(tensors, metadata)
+    if hasattr(estimator, "feature_names_in_"):
+        metadata["feature_names"] = json.dumps(list(estimator.feature_names_in_))
+    return Contents(metadata, tensors)
 
 
 _PARAMS = (
@@ -170,15 +181,29 @@ def _floats(array: Any, dtype: Any = None) -> NDArray[Any]:
     return np.array(array, dtype=dtype, order="C")
 
 
+def _upper(values: Any, kind: str) -> NDArray[Any]:
+    """Return factors U of P = U U^T as upper triangular ones: set by hand they may be lower triangular.
+
+    With J the reversal of the rows and (J F)^T = Q R, P = F F^T = (J R^T J) (J R^T J)^T.
+    """
+    factors: NDArray[Any] = np.asarray(values)
+    if kind not in ("full", "tied") or factors.ndim < 2 or not np.tril(factors, -1).any():
+        return factors
+    reversed_upper = np.linalg.qr(np.swapaxes(factors[..., ::-1, :], -1, -2).astype(np.float64), mode="r")
+    upper: NDArray[Any] = np.swapaxes(reversed_upper, -1, -2)[..., ::-1, ::-1].copy()
+    upper *= np.sign(np.diagonal(upper, axis1=-2, axis2=-1))[..., np.newaxis, :]
+    return upper
+
+
 def _integers(rows: list[Any], n_columns: int) -> NDArray[np.int64]:
     return np.array(rows, dtype=np.int64).reshape(-1, n_columns)
 
 
-def _check(kind: str, tensors: dict[str, NDArray[Any]], error: type[ValueError]) -> None:
+def _check(kind: str, tensors: dict[str, NDArray[Any]]) -> None:
     """Check that arrays are the parameters of a mixture: dtypes, shapes, values, and each other's inverses."""
     means = tensors["means"]
     if means.ndim != 2 or means.size == 0:
-        raise error("means must have a row for each component and a column for each feature.")
+        raise ModelFileError("means must have a row for each component and a column for each feature.")
     k, d = means.shape
     matrices = covariance_shape(kind, k, d)
     shapes = {"weights": (k,), "means": (k, d), "covariances": matrices, "precisions_cholesky": matrices}
@@ -186,12 +211,12 @@ def _check(kind: str, tensors: dict[str, NDArray[Any]], error: type[ValueError])
         shapes["precisions"] = matrices
     for name, shape in shapes.items():
         if tensors[name].shape != shape or tensors[name].dtype != means.dtype:
-            raise error(f"{name} must have the shape {shape} and the dtype {means.dtype}.")
+            raise ModelFileError(f"{name} must have the shape {shape} and the dtype {means.dtype}.")
     mixture = core.mixtures[kind]
     try:
         mixture.check(*(tensors[name] for name in ("weights", "means", "covariances", "precisions_cholesky")))
     except ValueError as cause:
-        raise error(f"the parameters do not fit together: {cause}.") from cause
+        raise ModelFileError(f"the parameters do not fit together: {cause}.") from cause
     if "precisions" in tensors:
         found, factors = tensors["precisions"], tensors["precisions_cholesky"]
         expected = mixture.precisions(factors, k, d).reshape(matrices)
@@ -201,7 +226,7 @@ def _check(kind: str, tensors: dict[str, NDArray[Any]], error: type[ValueError])
         with np.errstate(invalid="ignore"):
             near = np.abs(found - expected) <= tolerance
         if not (near | overflown).all():
-            raise error("the parameters do not fit together: precisions must be those of precisions_cholesky.")
+            raise ModelFileError("the parameters do not fit together: precisions must be those of precisions_cholesky.")
 
 
 def _from_contents(contents: Contents) -> GaussianMixture:
@@ -223,7 +248,7 @@ def _from_contents(contents: Contents) -> GaussianMixture:
             raise ModelFileError(f"it has no tensor {name}.")
     if dtype not in ("float64", "float32") or tensors["means"].dtype != dtype:
         raise ModelFileError("its dtype is not that of its tensors.")
-    _check(kind, tensors, ModelFileError)
+    _check(kind, tensors)
 
     record = parse_json(metadata.get("estimator", '{"params": {}}'))
     k, d = tensors["means"].shape
@@ -233,7 +258,8 @@ def _from_contents(contents: Contents) -> GaussianMixture:
         estimator = GaussianMixture(**({"n_components": k, "covariance_type": kind} | params))
         estimator._validate_params()
         estimator.n_features_in_ = d
-        _set_record(estimator, record, tensors)
+        names = parse_json(metadata["feature_names"]) if "feature_names" in metadata else None
+        _set_record(estimator, record, names, tensors)
     except ModelFileError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
@@ -242,6 +268,7 @@ def _from_contents(contents: Contents) -> GaussianMixture:
     estimator.means_ = tensors["means"]
     estimator.covariances_ = tensors["covariances"]
     estimator.precisions_cholesky_ = tensors["precisions_cholesky"]
+    estimator._added = estimator.reg_covar if estimator.n_iter_ > 0 else 0.0  # a model of given parameters has none
     precisions = tensors.get("precisions")
     if precisions is None:
         precisions = core.mixtures[kind].precisions(estimator.precisions_cholesky_, k, d).astype(dtype, copy=False)
@@ -249,7 +276,9 @@ def _from_contents(contents: Contents) -> GaussianMixture:
     return estimator
 
 
-def _set_record(estimator: GaussianMixture, record: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+def _set_record(
+    estimator: GaussianMixture, record: dict[str, Any], names: Any, tensors: dict[str, NDArray[Any]]
+) -> None:
     """Set the attributes that tell how the fit went, and the names of the features."""
     from gaussmix._mixture import FitEvent, FitRestart
 
@@ -261,7 +290,6 @@ def _set_record(estimator: GaussianMixture, record: dict[str, Any], tensors: dic
             raise ModelFileError(f"its tensor {name} has another shape or dtype, or NaN.")
         return found
 
-    names = record.get("feature_names")
     if names is not None:
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise ModelFileError("the names of its features are not strings.")

@@ -16,10 +16,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, validate_params
-from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._dispatch import core, covariance_shape, full_model, threads
 from gaussmix._mixture import CovarianceType, GaussianMixture
+from gaussmix._passes import Moments
 from gaussmix._validation import check_rows, check_weights_of_rows
 
 __all__ = ["Statistics", "maximize"]
@@ -46,11 +46,13 @@ class Statistics:
         :math:`\sum_n w_n \log p(x_n)` under the model that they were taken under.
     total_weight : float
         Sum of the weights of the rows.
+    feature_names : tuple of str or None, default=None
+        Names of the features, where the model has them.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit together.
+        If the shapes do not fit together, a number is not finite, or a count or the total weight is negative.
 
     See Also
     --------
@@ -76,6 +78,7 @@ class Statistics:
     covariances: NDArray[np.float64]
     log_likelihood: float
     total_weight: float
+    feature_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.covariance_type not in core.statistics:
@@ -89,6 +92,7 @@ class Statistics:
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} should have the shape of {shape}, but got {getattr(self, name).shape}.")
+        self._compiled()  # checks the values
 
     @classmethod
     def accumulate(cls, model: GaussianMixture, X: Any, sample_weight: ArrayLike | None = None) -> Self:
@@ -111,20 +115,25 @@ class Statistics:
 
         Raises
         ------
+        TypeError
+            If the model is not a :class:`GaussianMixture`.
         NotFittedError
-            If the model is not fitted.
+            If it is not fitted.
         ValueError
             If X has another number of features, or X or the weights are not valid.
         """
-        check_is_fitted(model)
+        if not isinstance(model, GaussianMixture):
+            raise TypeError(f"model should be a gaussmix.GaussianMixture, but got {model!r}.")
+        model._check_fitted()
         rows = check_rows(model, X, reset=False)
         weights = check_weights_of_rows(sample_weight, rows, n_components=0)
-        kind = model.covariance_type
+        kind, names = model.covariance_type, getattr(model, "feature_names_in_", None)
+        names = None if names is None else tuple(names)
         if not rows.total(weights) > 0:
             shapes = (np.shape(model.weights_), np.shape(model.means_), np.shape(model.precisions_cholesky_))
             counts, means, matrices = (np.zeros(shape) for shape in shapes)
-            return cls(kind, counts, means, matrices, 0.0, 0.0)
-        return cls._of(full_model(model).accumulate(rows.data(weights), threads(model.n_threads)), kind)
+            return cls(kind, counts, means, matrices, 0.0, 0.0, names)
+        return cls._of(full_model(model).accumulate(rows.data(weights), threads(model.n_threads)), kind, names)
 
     def __add__(self, other: object) -> Self:
         """Return the statistics of the rows of both, under the same model.
@@ -132,7 +141,7 @@ class Statistics:
         Parameters
         ----------
         other : Statistics
-            Of the same type and sizes. `sum` begins with 0, which adds nothing.
+            Of the same type, sizes and names of features. `sum` begins with 0, which adds nothing.
 
         Returns
         -------
@@ -142,7 +151,7 @@ class Statistics:
         Raises
         ------
         ValueError
-            If types or sizes differ.
+            If types, sizes or names differ.
         """
         if isinstance(other, int) and other == 0:
             return self
@@ -152,9 +161,12 @@ class Statistics:
             raise ValueError(
                 f"Statistics of {self._what()} and of {other._what()} cannot be added: they are not of the same model."
             )
+        names = self.feature_names or other.feature_names
+        if names != (other.feature_names or names):
+            raise ValueError("Statistics of features with other names cannot be added: they are not of the same model.")
         total = self._compiled()
         total.merge(other._compiled())
-        return self._of(total, self.covariance_type)
+        return self._of(total, self.covariance_type, names)
 
     __radd__ = __add__
 
@@ -176,23 +188,22 @@ class Statistics:
         ValueError
             If the factor is not a positive number.
         """
-        if not (np.isfinite(factor) and factor > 0):
+        if not (isinstance(factor, Real) and np.isfinite(factor) and factor > 0):
             raise ValueError(f"factor must be a positive finite number, got {factor!r}.")
         scaled = self._compiled()
         scaled.scale(float(factor))
-        return self._of(scaled, self.covariance_type)
+        return self._of(scaled, self.covariance_type, self.feature_names)
 
     def _compiled(self) -> core.Statistics:
-        return core.statistics[self.covariance_type](
-            self.counts, self.means, self.covariances, self.log_likelihood, self.total_weight
-        )
+        moments = Moments(self.counts, self.means, self.covariances, self.log_likelihood, self.total_weight)
+        return core.statistics[self.covariance_type](*moments)
 
     @classmethod
-    def _of(cls, s: core.Statistics, covariance_type: CovarianceType) -> Self:
+    def _of(cls, s: core.Statistics, covariance_type: CovarianceType, names: tuple[str, ...] | None) -> Self:
         """Return compiled statistics as arrays, in the shapes of their type."""
-        means = np.array(s.means)
-        matrices = np.array(s.covariances).reshape(covariance_shape(covariance_type, *means.shape))
-        return cls(covariance_type, np.array(s.counts), means, matrices, s.log_likelihood, s.total_weight)
+        moments = Moments.of(s)
+        shape = covariance_shape(covariance_type, *moments.means.shape)
+        return cls(covariance_type, *moments._replace(covariances=moments.covariances.reshape(shape)), names)
 
     def _what(self) -> str:
         k, d = self.means.shape
@@ -218,25 +229,31 @@ def maximize(statistics: Statistics, reg_covar: float = 1e-6, **params: Any) -> 
     Returns
     -------
     model : GaussianMixture
-        Ready to predict and sample. `lower_bounds_` holds the mean log-likelihood of the rows under the model that the
-        statistics were taken under; that of this one is not known, so that `lower_bound_` is minus infinity.
+        Ready to predict and sample, with the names of the features. `lower_bounds_` holds the mean log-likelihood of
+        the rows under the model that the statistics were taken under; that of this one is not known, so that
+        `lower_bound_` is minus infinity.
 
     Raises
     ------
     ValueError
-        If a component has no count, or a covariance is singular.
+        If the total weight is 0, a component has no count, or a covariance is singular.
 
     See Also
     --------
     Statistics.accumulate : The E-step.
     GaussianMixture.partial_fit : EM over batches, in which components that collapse are repaired.
     """
+    if not statistics.total_weight > 0:
+        raise ValueError("statistics must have a positive total count and a positive total weight.")
     kind = statistics.covariance_type
     model = GaussianMixture(len(statistics.counts), covariance_type=kind, reg_covar=reg_covar, **params)
     model._validate_params()
     weights, means, covariances, factors = statistics._compiled().maximize(reg_covar, threads(model.n_threads))
     model._set_unseen(weights, means, covariances, factors, np.dtype(np.float64))
+    if statistics.feature_names is not None:
+        model.feature_names_in_ = np.array(statistics.feature_names, dtype=object)
     model.lower_bounds_ = [statistics.log_likelihood / statistics.total_weight]
     model.n_iter_ = 1
     model._total_weight = statistics.total_weight
+    model._added = reg_covar
     return model

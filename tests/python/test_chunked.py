@@ -1,5 +1,7 @@
 """Fits to rows in files: every kind of source, exactness, errors, reading ahead, memory, and going on after a kill."""
 
+import gc
+import json
 import os
 import re
 import signal
@@ -8,18 +10,23 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix
-from blocks import cut
+import gaussmix._block_fit
+from blocks import Blocks, cut
 from cases import ARRAYS, TYPES, assert_finite, assert_same_bits, assert_same_model, explicit_start
 from gaussmix import GaussianMixture, chunked
 from gaussmix._block_fit import Plan, fit_blocks
-from gaussmix._progress import Meter
-from gaussmix._sources import BlockSource, read_ahead
+from gaussmix._checkpoint import _digest
+from gaussmix._dispatch import core
+from gaussmix._progress import Meter, Reporter
+from gaussmix._safetensors import parse, serialize
+from gaussmix._sources import BlockSource, open_source, read_ahead
 
 CUTS = [0, 17, 17, 100]
 DATA = np.random.default_rng(1).normal(size=(200, 3)) * [1, 2, 3] + np.repeat([[0.0], [8]], 100, axis=0)
@@ -125,6 +132,114 @@ def test_rows_that_are_no_mixture_without_regularisation():
     assert_finite(chunked.fit(pairs, 12, random_state=0))
 
 
+class Counted:
+    """Blocks that count how often they are gone through."""
+
+    def __init__(self, pairs):
+        self.pairs, self.passes = pairs, 0
+
+    def __call__(self):
+        self.passes += 1
+        return iter(self.pairs)
+
+
+@pytest.mark.parametrize("given", [(), ("weights",), ("precisions",)])
+def test_one_component_needs_no_seeding(given):
+    source = Counted(cut(DATA, WEIGHTS, CUTS))
+    start = explicit_start(DATA, 1, "full")
+    params = {"seeding": "k-means||", "random_state": 0, **{f"{name}_init": start[f"{name}_init"] for name in given}}
+    model = chunked.fit(source, 1, **params)
+    np.testing.assert_allclose(model.means_[0], np.average(DATA, axis=0, weights=WEIGHTS), rtol=1e-12)
+    covariance = np.cov(DATA.T, aweights=WEIGHTS, ddof=0) + 1e-6 * np.eye(3)
+    np.testing.assert_allclose(model.covariances_[0], covariance, rtol=1e-12)
+    # One that looks at the rows, one for the start, two of EM or three, and one for the likelihood.
+    assert source.passes == 3 + model.n_iter_ <= 6
+
+
+@pytest.mark.parametrize("seeding", ["reservoir", "k-means||"])
+def test_squares_that_overflow(seeding):
+    with pytest.raises(ValueError, match="squares of the data overflow; scale the input data"):
+        chunked.fit(cut(DATA * 1e160, None, CUTS), 2, seeding=seeding, random_state=0)
+
+
+def failing_starts(monkeypatch, numbers, error):
+    """Let starts end in an error."""
+    start, calls = gaussmix._block_fit.start, iter(range(100))
+
+    def failing(*arguments):
+        if next(calls) in numbers:
+            raise error("singular")
+        return start(*arguments)
+
+    monkeypatch.setattr(gaussmix._block_fit, "start", failing)
+
+
+@pytest.mark.parametrize("error", [core.NotPositiveDefinite, core.DegenerateData])
+def test_a_start_without_a_model_leaves_the_others(monkeypatch, error):
+    failing_starts(monkeypatch, [0, 2], error)
+    with pytest.warns(ConvergenceWarning, match="2 of 4 restarts ended without a model"):
+        model = chunked.fit(cut(DATA, None, CUTS), 2, random_state=0, n_init=4)
+    assert [event.restart for event in model.events_ if event.cause == "failed"] == [0, 2]
+    assert_finite(model)
+
+
+@pytest.mark.parametrize("error", [core.DegenerateData, ValueError])
+@pytest.mark.parametrize("n_init", [1, 3])
+def test_a_fit_that_failed_keeps_no_rows_alive(monkeypatch, error, n_init):
+    failing_starts(monkeypatch, range(n_init), error)
+    source = Blocks(cut(DATA, None, CUTS))
+    known = weakref.ref(source)
+    gc.disable()
+    try:
+        with pytest.raises(error, match="singular"):
+            fit_blocks(GaussianMixture(2, n_init=n_init), source, Plan())
+        del source
+        assert known() is None
+    finally:
+        gc.enable()
+
+
+def test_a_pass_that_failed_keeps_no_rows_alive():
+    class Ends(Blocks):
+        def reduce(self, *functions):
+            self.pairs = [*self.pairs, (DATA[:, :2], None)] if hasattr(self, "seen") else self.pairs
+            self.seen = True
+            return super().reduce(*functions)
+
+    source = Ends(cut(DATA, None, CUTS))
+    known = weakref.ref(source)
+    gc.disable()
+    try:
+        with pytest.raises(ValueError, match="Block 5: X has 2 features"):
+            fit_blocks(GaussianMixture(**START), source, Plan())
+        del source
+        assert known() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize(("restart", "iteration"), [(0, 2), (1, 1)])
+def test_what_a_callback_raises_ends_the_fit_with_the_model_so_far(monkeypatch, error, restart, iteration):
+    class Raising(Reporter):
+        def __call__(self, stage, number, at, *rest):
+            if (stage, number, at) == ("iteration", restart, iteration):
+                raise error("mine")
+            return super().__call__(stage, number, at, *rest)
+
+    params = {"n_components": 3, "random_state": 0, "init_params": "random_from_data", "tol": 0, "n_init": 3}
+    pairs = cut(DATA, None, CUTS)
+    monkeypatch.setattr(gaussmix._block_fit, "Reporter", Raising)
+    model = GaussianMixture(**params, max_iter=5)
+    with pytest.raises(error, match="mine"):
+        fit_blocks(model, Blocks(pairs), Plan(sample_size=30))
+    monkeypatch.undo()
+    with pytest.warns(ConvergenceWarning):  # the same starts: a seed each
+        one = chunked.fit(pairs, sample_size=30, **params | {"max_iter": iteration if restart == 0 else 5, "n_init": 1})
+    np.testing.assert_array_equal(model.means_, one.means_)
+    assert model.n_iter_ == one.n_iter_
+
+
 # Every kind of source.
 
 
@@ -177,8 +292,34 @@ def test_parquet_files(tmp_path, single):
     with pytest.raises(ValueError, match="no column 'v'"):
         chunked.fit(paths, sample_weight="v")
     parquet.write_table(pyarrow.table({"x": [1.0, 2.0]}), paths[1])
-    with pytest.raises(ValueError, match=r"Block \d+ cannot be read: .*the columns of .*1.parquet"):
+    with pytest.raises(ValueError, match=r"the columns of .*1.parquet' are not those of"):
         chunked.fit(paths, sample_weight="w")
+
+
+def test_parquet_columns_that_are_no_features(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame(DATA, columns=["x", "y", "z"], index=pandas.Index(np.arange(200) * 1e6, name="id"))
+    frame.to_parquet(tmp_path / "a.parquet")
+    model = chunked.fit(tmp_path / "a.parquet", **START)
+    assert list(model.feature_names_in_) == ["x", "y", "z"]
+    assert_same_model(model, chunked.fit(DATA, **START))
+    when = pandas.date_range("2026-01-01", periods=200)
+    frame.assign(when=when, kind="text").to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(ValueError, match=r"numeric columns, but these of .*b.parquet' are not: \['when', 'kind'\]"):
+        chunked.fit(tmp_path / "b.parquet", **START)
+
+
+def test_parquet_files_of_two_precisions_are_read_in_the_larger(tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    X = np.linspace(0, 1, 50)
+    for name, dtype in (("a", np.float32), ("b", np.float64)):
+        parquet.write_table(pyarrow.table({"x": X.astype(dtype)}), tmp_path / f"{name}.parquet")
+    for order in ("ab", "ba"):
+        model = chunked.fit([tmp_path / f"{name}.parquet" for name in order], 1)
+        assert model.means_.dtype == np.float64
+        both = np.concatenate([X.astype(np.float32).astype(np.float64), X])
+        np.testing.assert_allclose(model.means_[0, 0], both.mean(), rtol=1e-14)
 
 
 def test_a_null_of_parquet_is_a_missing_value(tmp_path):
@@ -212,8 +353,27 @@ def test_dask_arrays():
     chosen = rows[:, 0] > 4
     model = chunked.fit(rows[chosen], 1, covariance_type="diag")
     np.testing.assert_allclose(model.means_[0], DATA[DATA[:, 0] > 4].mean(axis=0), rtol=1e-12)
-    with pytest.raises(ValueError, match="sample_weight has 2 partitions, and the rows have 4"):
-        chunked.fit(rows, sample_weight=weights.rechunk(100))
+    # Weights in other chunks, of an array, or one for all.
+    for given in (weights.rechunk(100), WEIGHTS):
+        assert_same_model(chunked.fit(rows, sample_weight=given, **START), fit_in_memory())
+    assert_same_model(chunked.fit(rows, sample_weight=2.0, **START), chunked.fit(rows, **START))
+    with pytest.raises(ValueError, match="X has 4 blocks, but sample_weight has 2"):
+        chunked.fit(rows[chosen], sample_weight=array.ones(200, chunks=100))
+
+
+def test_partitions_of_dask_are_computed_several_at_once(monkeypatch):
+    dask, array = pytest.importorskip("dask"), pytest.importorskip("dask.array")
+    rows = array.from_array(DATA, chunks=(20, 3))
+    chosen = rows[array.from_array(np.ones(200, dtype=bool), chunks=20)]  # of lengths that dask does not know
+    compute, calls = dask.compute, []
+    monkeypatch.setattr(dask, "compute", lambda *args, **how: (calls.append(len(args[0])), compute(*args, **how))[1])
+    for X, block_bytes, expected in ((rows, 2**25, [10]), (rows, 4 * 20 * 3 * 8, [4, 4, 2]), (chosen, 2**25, [1] * 10)):
+        calls.clear()
+        monkeypatch.setattr("gaussmix._sources.BLOCK_BYTES", block_bytes)
+        source = open_source(X, None, None)
+        total = source.reduce(lambda index, x, w: x.sum(axis=0), np.add)
+        np.testing.assert_allclose(total, DATA.sum(axis=0), rtol=1e-12)
+        assert calls == expected
 
 
 def test_dask_dataframes():
@@ -222,6 +382,58 @@ def test_dask_dataframes():
     model = chunked.fit(frame[["x", "y", "z"]], sample_weight=frame["w"], **START)
     assert list(model.feature_names_in_) == ["x", "y", "z"]
     assert_same_model(model, fit_in_memory())
+
+
+def frame_of(library, rows):
+    frames = pytest.importorskip(library)
+    columns = {name: rows[:, j] for j, name in enumerate(["x", "y", "z"])}
+    return frames.DataFrame(columns)
+
+
+def names_of(model):
+    return list(getattr(model, "feature_names_in_", []))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames(library):
+    frame = frame_of(library, DATA)
+    names = names_of(GaussianMixture().fit(frame))
+    assert names == ["x", "y", "z"] or library == "polars"  # scikit-learn 1.6 sees no names there
+    for block_rows in (None, 33):
+        model = chunked.fit(frame, sample_weight=WEIGHTS, block_rows=block_rows, **START)
+        assert_same_model(model, fit_in_memory())
+        assert names_of(model) == names
+        np.testing.assert_array_equal(model.predict(frame), fit_in_memory().predict(DATA))
+    with pytest.raises(ValueError, match=r"sample_weight has the shape \(3,\), and there are 200 rows"):
+        chunked.fit(frame, sample_weight=WEIGHTS[:3])
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_as_blocks(library):
+    one, two = frame_of(library, DATA[:100]), frame_of(library, DATA[100:])
+    model = chunked.fit([(one, WEIGHTS[:100]), (two, WEIGHTS[100:])], **START)
+    assert_same_model(model, fit_in_memory())
+    names = names_of(GaussianMixture().fit(one))
+    assert names_of(model) == names
+    model = chunked.fit([(DATA[:100], WEIGHTS[:100]), (two, WEIGHTS[100:])], **START)
+    assert names_of(model) == names
+    assert not hasattr(chunked.fit([DATA], **START), "feature_names_in_")
+    if not names:  # scikit-learn 1.6 sees none in the frames of polars, and has nothing to compare
+        assert library == "polars"
+        return
+    # Columns that change places would be mixed; an array has no names to compare.
+    message = r"Block 1: the feature names should match .* expected \['x', 'y', 'z'\], but got \['y', 'x', 'z'\]"
+    with pytest.raises(ValueError, match=message):
+        chunked.fit([one, two[["y", "x", "z"]]], **START)
+    with pytest.raises(ValueError, match=message):
+        chunked.fit(Changing(lambda: two[["y", "x", "z"]], one, two), **START)
+
+
+def test_a_frame_with_names_of_two_types():
+    frame = frame_of("pandas", DATA)
+    frame.columns = ["x", 1, "z"]
+    with pytest.raises(ValueError, match="Block 0: Feature names are only supported if all input features have string"):
+        chunked.fit([frame], **START)
 
 
 @pytest.mark.parametrize("module", ["pyarrow.parquet", "dask"])
@@ -286,16 +498,33 @@ def test_bad_parameters(params):
         chunked.fit([DATA], **params)
 
 
-class Changing:
-    """Blocks of which one is another from the third time on."""
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"weights_init": [0.5, 0.6]}, "'weights' should be normalized"),
+        ({"means_init": [[0.0, 1.0]]}, "'means' should have the shape"),
+        ({"means_init": [[0.0, np.nan], [0.0, 1.0]]}, "Input means contains NaN"),
+        ({"precisions_init": -np.eye(2), "covariance_type": "tied"}, "positive-definite"),
+        ({"warm_start": True}, "warm_start has no earlier fit"),
+    ],
+)
+def test_what_is_known_to_be_wrong_before_a_pass(params, message):
+    source = Counted([(DATA, None)])
+    with pytest.raises(ValueError, match=message):
+        chunked.fit(source, 2, **params)
+    assert source.passes == 0
 
-    def __init__(self, other):
-        self.calls, self.other = 0, other
+
+class Changing:
+    """Blocks of which the second is another from the third time on."""
+
+    def __init__(self, other, first=DATA[:100], second=DATA[100:]):
+        self.calls, self.other, self.first, self.second = 0, other, first, second
 
     def __call__(self):
         self.calls += 1
-        yield DATA[:100]
-        yield DATA[100:] if self.calls < 3 else self.other()
+        yield self.first
+        yield self.second if self.calls < 3 else self.other()
 
 
 def fails():
@@ -413,6 +642,25 @@ def test_the_meter(capsys):
     )
 
 
+@pytest.mark.parametrize("given", [(), ("weights",), ("means",), ("weights", "means", "precisions")])
+@pytest.mark.parametrize("seeding", ["reservoir", "k-means||"])
+@pytest.mark.filterwarnings("ignore:Best performing")
+def test_the_passes_that_are_left(seeding, given):
+    source = Counted(cut(DATA, None, CUTS))
+    told = []
+
+    class Recorded(Meter):
+        def iterate(self, restart, iteration, left):
+            told.append((source.passes, left))
+
+    model = GaussianMixture(2, n_init=3, max_iter=4, tol=0, random_state=0)
+    model.set_params(**{f"{name}_init": START[f"{name}_init"] for name in given})
+    fit_blocks(model, BlockSource(source), Plan(seeding=seeding, meter=Recorded(4)))
+    # Without a tolerance all are made: left are those after the next one.
+    assert len(told) == (5 if "means" in given else 15)
+    assert told == [(done, source.passes - done - 1) for done, _ in told]
+
+
 def test_progress_is_drawn(capsys):
     chunked.fit([DATA], 2, random_state=0, progress=True)
     assert re.search(r"restart 0, iteration \d+: 200 of 200 rows, .* rows/s", capsys.readouterr().err)
@@ -501,18 +749,272 @@ def test_a_checkpoint_is_a_model_file(tmp_path):
     assert np.isfinite(model.score(DATA))
 
 
-def test_a_checkpoint_of_another_fit(tmp_path):
+def test_a_checkpoint_of_other_parameters(tmp_path):
     path = tmp_path / "fit.safetensors"
     whole = fit_with_checkpoint(path)
-    others = [{"tol": 1e-3}, {"random_state": 1}, {"seeding": "k-means||"}, {"source": cut(DATA, WEIGHTS, [])}]
-    others += [{"source": cut(DATA + 1, WEIGHTS, CUTS)}, {"source": cut(DATA, WEIGHTS + 1, CUTS)}]
-    for other in others:
-        with pytest.raises(ValueError, match="of a fit with other rows or parameters"):
-            fit_with_checkpoint(path, **other)
+    others = {
+        "tol": (1e-12, 1e-3),
+        "random_state": (0, 1),
+        "seeding": ("reservoir", "k-means||"),
+        "sample_size": (30, 40),
+        "n_init": (3, 1),
+        "means_init": (None, None),
+    }
+    for name, (was, now) in others.items():
+        source = Counted(cut(DATA, WEIGHTS, CUTS))
+        message = f"{name} was {was!r} and is {now!r}" if now is not None else f"{name} was None and is 'array "
+        with pytest.raises(ValueError, match=re.escape(message)):
+            fit_with_checkpoint(path, source, **{name: DATA[:3] if now is None else now})
+        assert source.passes == 0
     assert fit_with_checkpoint(path, tol=1e-3, resume=False).n_iter_ < whole.n_iter_
-    whole.save(path)
-    with pytest.raises(gaussmix.ModelFileError, match="not a checkpoint"):
-        fit_with_checkpoint(path)
+
+
+def test_what_does_not_change_the_numbers_may_change(tmp_path):
+    whole = fit_with_checkpoint(tmp_path / "fit")
+    other = {"verbose": 1, "verbose_interval": 3, "n_threads": 1, "step_power": 0.9, "step_offset": 1}
+    assert_same_bits(fit_with_checkpoint(tmp_path / "fit", Interrupted(1), **other), whole)
+
+
+def swapped(array):
+    """Return rows of which two, in one block, have changed places."""
+    return array[[*range(20, 22), *range(2, 20), 0, 1, *range(22, 200)]]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        cut(DATA, WEIGHTS, []),
+        cut(DATA + np.eye(200, 3) * 1e-12, WEIGHTS, CUTS),
+        cut(DATA, swapped(WEIGHTS), [0, 100]),
+        cut(DATA[:, :2], WEIGHTS, CUTS),
+        cut(DATA, None, CUTS),
+        cut(DATA.astype(np.float32), WEIGHTS, CUTS),
+    ],
+    ids=["blocks", "a bit", "weights", "columns", "no weights", "float32"],
+)
+def test_a_checkpoint_of_other_rows(tmp_path, source):
+    path = tmp_path / "fit"
+    fit_with_checkpoint(path)
+    with pytest.raises(ValueError, match=r"fit'.*: it is of a fit to other rows, or to other blocks.*resume=False"):
+        fit_with_checkpoint(path, source)
+
+
+def test_rows_that_are_the_same_in_another_order_of_memory(tmp_path):
+    path = tmp_path / "fit"
+    whole = fit_with_checkpoint(path)
+    pairs = [(np.asfortranarray(X), w) for X, w in cut(DATA, WEIGHTS, CUTS)]
+    assert_same_bits(fit_with_checkpoint(path, pairs), whole)
+
+
+@pytest.mark.filterwarnings("ignore:Best performing")
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("given", [False, True])
+def test_more_iterations_for_a_fit_that_has_ended(tmp_path, kind, dtype, given):
+    pairs, path = cut(DATA.astype(dtype), WEIGHTS, CUTS), tmp_path / "fit"
+    params = {"n_components": 3, "covariance_type": kind, "tol": 1e-7, "random_state": 0, "sample_size": 20}
+    params |= {"means_init": DATA[::80], "n_init": 2} if given else {}
+    whole = chunked.fit(pairs, max_iter=200, **params)
+    assert whole.converged_
+    for max_iter in (2, 5, 6, 200, 300):
+        model = chunked.fit(pairs, max_iter=max_iter, checkpoint=path, **params)
+        assert_same_bits(model, chunked.fit(pairs, max_iter=max_iter, **params))
+    assert_same_bits(model, whole)
+    with pytest.raises(ValueError, match=rf"is 1, but {whole.n_iter_} iterations have been done"):
+        chunked.fit(pairs, max_iter=1, checkpoint=path, **params)
+
+
+def test_more_iterations_for_many_starts_are_refused(tmp_path):
+    path = tmp_path / "fit"
+    with pytest.warns(ConvergenceWarning):
+        fit_with_checkpoint(path, max_iter=4)
+    with pytest.raises(ValueError, match="max_iter was 4 and is 9; with n_init > 1"):
+        fit_with_checkpoint(path, max_iter=9)
+
+
+def test_going_on_with_output(tmp_path, capsys):
+    path = tmp_path / "fit"
+    with pytest.raises(ValueError, match="the disk is gone"):
+        fit_with_checkpoint(path, Interrupted(4))
+    fit_with_checkpoint(path, verbose=2, verbose_interval=1, progress=True)
+    printed = capsys.readouterr()
+    assert re.match(r"Initialization 0\n  Iteration 4\t time lapse", printed.out)
+    assert "restart 2, iteration 0" in printed.err
+
+
+@pytest.mark.filterwarnings("ignore:Best performing")
+def test_ctrl_c_writes_the_iterations_that_have_been_done(tmp_path):
+    passes = 0
+
+    def blocks():
+        nonlocal passes
+        passes += 1
+        if passes == 8:
+            raise KeyboardInterrupt
+        return iter(cut(DATA, WEIGHTS, CUTS))
+
+    params = {"random_state": 0, "tol": 0, "max_iter": 12, "checkpoint": tmp_path / "fit", "checkpoint_every": 1000}
+    with pytest.raises(KeyboardInterrupt):
+        chunked.fit(blocks, 3, **params)
+    assert gaussmix.load(tmp_path / "fit").n_iter_ == 6
+    passes = -100
+    model = chunked.fit(blocks, 3, **params)
+    # One that looks at the rows, six iterations and one for the likelihood.
+    assert passes == -100 + 8
+    assert_same_bits(model, chunked.fit(blocks, 3, **params | {"checkpoint": None}))
+
+
+@pytest.mark.parametrize("name", ["nowhere/fit", "folder"])
+def test_a_checkpoint_that_cannot_be_written_is_known_before_a_pass(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    source = Counted(cut(DATA, WEIGHTS, CUTS))
+    with pytest.raises(OSError, match="checkpoint cannot be written"):
+        fit_with_checkpoint(tmp_path / name, source)
+    with pytest.raises(TypeError, match="checkpoint should be a path, but got 5"):
+        fit_with_checkpoint(5, source)
+    assert source.passes == 0
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_disk_that_is_full_does_not_end_the_fit(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    whole = fit_with_checkpoint(None)
+    monkeypatch.setattr("gaussmix._checkpoint.replace_file", full)
+    with pytest.warns(UserWarning, match="checkpoint cannot be written, and the fit goes on without: .*No space left"):
+        assert_same_bits(fit_with_checkpoint(tmp_path / "fit"), whole)
+
+
+# Damaged checkpoints.
+
+
+@pytest.fixture
+def under_way(tmp_path):
+    """Return the file of a fit whose first restart has ended, and whose second is under way."""
+    path = tmp_path / "fit"
+    ended = fit_with_checkpoint(None, n_init=1).n_iter_
+    with pytest.raises(ValueError, match="the disk is gone"):
+        fit_with_checkpoint(path, Interrupted(ended + 5))
+    return path
+
+
+def rewrite(path, change, signed=True):
+    """Change the record or the tensors of a checkpoint, by default as one who knows how."""
+    metadata, tensors = parse(path.read_bytes())
+    record = json.loads(metadata["checkpoint"])
+    change(metadata, record, tensors)
+    metadata["checkpoint"] = json.dumps(record)
+    if signed:
+        metadata.pop("sha256")
+        metadata["sha256"] = _digest(metadata, tensors)
+    path.write_bytes(serialize(tensors, metadata))
+
+
+def set_in(*keys, value):
+    """Return a change of the record."""
+
+    def change(metadata, record, tensors):
+        for key in keys[:-1]:
+            record = record[key]
+        record[keys[-1]] = value
+
+    return change
+
+
+def set_tensor(name, function):
+    """Return a change of a tensor."""
+
+    def change(metadata, record, tensors):
+        tensors[name] = function(tensors[name])
+
+    return change
+
+
+def without_tensors(*names):
+    """Return a change that removes tensors, or all whose names begin so."""
+
+    def change(metadata, record, tensors):
+        for name in [name for name in tensors if name.startswith(names)]:
+            del tensors[name]
+
+    return change
+
+
+def test_what_is_written_anew_is_a_checkpoint(under_way):
+    whole = fit_with_checkpoint(None)
+    rewrite(under_way, lambda *_: None)
+    assert_same_bits(fit_with_checkpoint(under_way), whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_tensor("restart.1.means", lambda means: means * np.nan), "do not fit together|finite"),
+        (
+            set_tensor("restart.1.means", lambda means: means[:2]),
+            r"tensor restart.1.\* is missing, or has another shape",
+        ),
+        (set_tensor("restart.1.means", np.float32), r"tensor restart.1.\* is missing, or has another shape or dtype"),
+        (set_tensor("restart.1.covariances", lambda c: c * 2), "do not fit together"),
+        (set_tensor("restart.1.weights", lambda w: w * 2), "do not fit together"),
+        (without_tensors("restart.1.weights"), r"tensor restart.1.\* is missing"),
+        (without_tensors("restart.1."), "record of a restart"),
+        (without_tensors("restart.0."), "lacks its end or its model"),
+        (without_tensors("means"), "no tensor means"),
+        (set_in("seed", value=-1), "seed"),
+        (set_in("seed", value="1"), "seed"),
+        (set_in("rows", value=1), "rows"),
+        (set_in("rows", value=""), "rows"),
+        (set_in("settings", "covariance_type", value="banana"), "settings"),
+        (set_in("settings", "n_components", value=2), "settings"),
+        (set_in("settings", "max_iter", value=None), "settings"),
+        (set_in("settings", value=[]), "record of the fit"),
+        (set_in("restarts", value=5), "record of the fit"),
+        (set_in("restarts", 1, value=5), "record of the fit"),
+        (set_in("restarts", 0, "ended", value=False), "lacks its end"),
+        (set_in("restarts", 1, "failed", value=True), "record of a restart"),
+        (set_in("restarts", 1, "converged", value=1), "record of a restart"),
+        (set_in("restarts", 1, "bounds", value=["a"]), "record of a restart"),
+        (set_in("restarts", 1, "bounds", 0, value=float("nan")), "record of a restart"),
+        (set_in("restarts", 1, "bounds", value=[]), "record of a restart"),
+        (set_in("restarts", 1, "previous_bound", value=float("nan")), "record of a restart"),
+        (set_in("restarts", 1, "other", value=1), "record of the fit"),
+        (set_in("restarts", 1, "state", value=[4]), "record of the fit"),
+        (set_in("restarts", 1, "state", 1, value=2**40), "record of a restart"),
+        (set_in("restarts", 1, "state", 2, value=[3]), "record of a restart"),
+        (set_in("restarts", 1, "state", 2, value=""), "record of a restart"),
+        (set_in("restarts", 1, "state", 3, value=[["drunk", 0, 0, 1, True]]), "record of a restart"),
+        (set_in("restarts", 1, "state", 3, value=[["floored", 9, 0, 1, True]]), "record of a restart"),
+        (lambda metadata, *_: metadata.update(covariance_type="diag"), "shape"),
+        (lambda metadata, *_: metadata.update(version="9"), "version '9'"),
+    ],
+)
+def test_a_checkpoint_that_was_tampered_with(under_way, change, message):
+    rewrite(under_way, change)
+    with pytest.raises(gaussmix.ModelFileError, match=f"Cannot go on from .*fit': .*({message})"):
+        fit_with_checkpoint(under_way)
+
+
+@pytest.mark.parametrize(
+    "change", [set_tensor("restart.1.means", lambda means: means + 5), set_in("restarts", 1, "bounds", 0, value=-1.5)]
+)
+def test_a_checkpoint_that_is_damaged(under_way, change):
+    rewrite(under_way, change, signed=False)
+    with pytest.raises(gaussmix.ModelFileError, match="it is damaged"):
+        fit_with_checkpoint(under_way)
+
+
+def test_files_that_are_no_checkpoints(under_way):
+    content = under_way.read_bytes()
+    model = gaussmix.load(under_way)
+    for part, message in ((content[:-8], "not as long as its header says"), (b"", "shorter than its header says")):
+        under_way.write_bytes(part)
+        with pytest.raises(gaussmix.ModelFileError, match=message):
+            fit_with_checkpoint(under_way)
+    model.save(under_way)
+    with pytest.raises(gaussmix.ModelFileError, match="it is a model, but not a checkpoint"):
+        fit_with_checkpoint(under_way)
 
 
 def test_a_random_state_that_moves_on_is_kept_as_its_seed(tmp_path):

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -273,6 +274,91 @@ def test_the_tree_of_merges_is_that_of_the_blocks(monkeypatch, n_blocks, tasks):
         source = Collection(X)
         assert len(source._runs) <= max(tasks, 1)
         assert source.reduce(spell, bracket) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_blocks", "block_bytes", "n_threads", "size"),
+    [
+        (1_000, 1e3, 4, 32),  # 8 tasks a thread
+        (1_000, 1e3, None, None),  # as many as this machine has
+        (10_000, 2**28, 4, 1),  # more than a task should hold
+        (10_000, 2**24, 4, 4),  # 64 MiB and no more
+        (10_000, np.nan, 4, 1),  # rows that nobody has counted
+        (16, 1e3, 1, 1),
+        (17, 1e3, 1, 2),
+    ],
+)
+def test_a_task_takes_several_small_blocks(n_blocks, block_bytes, n_threads, size):
+    found = gaussmix_dask._blocks_a_run(n_blocks, block_bytes, n_threads)
+    if size is None:
+        size = gaussmix_dask._blocks_a_run(n_blocks, block_bytes, gaussmix_dask.CPU_COUNT)
+    assert found == size
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["rows", "weights"])
+@pytest.mark.parametrize("fails", [False, True], ids=["fitted", "failed"])
+def test_the_workers_forget_the_rows_after_a_fit(client, fails, weighted):
+    X = blocks(ROWS[:, :2] if fails else ROWS)
+    weights = WEIGHTS if weighted else None
+    model = GaussianMixture(**explicit_start(ROWS, K, "full") | {"max_iter": 2})
+    if fails:
+        with pytest.raises(ValueError, match=r"should have the shape of \(4, 2\)") as failure:
+            model.fit(X, sample_weight=weights)
+        assert failure.traceback  # which refers to all that the fit had
+    else:
+        model.fit(X, sample_weight=weights)
+    for _ in range(100):
+        if not client.futures and not any(client.has_what().values()):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"the workers still hold {client.has_what()}")
+
+
+def test_rows_that_the_cluster_keeps_are_not_kept_twice(client):
+    X = blocks().persist()
+    source = Collection(X, keep=True)
+    assert [block.key for _, run in source._runs for block, _ in run] == [row[0] for row in X.__dask_keys__()]
+
+
+def count_a_call(X, path):
+    with open(path, "a") as file:
+        file.write("x")
+    return X
+
+
+def test_without_a_client_the_blocks_are_made_in_each_pass(monkeypatch, tmp_path):
+    """This process is not to hold them all."""
+    monkeypatch.setattr(gaussmix_dask, "_threads_of_the_cluster", lambda: None)
+    made = tmp_path / "made"
+    X = blocks(ROWS, (1_500, 1_500)).map_blocks(count_a_call, made, dtype=ROWS.dtype, meta=np.empty((0, 0)))
+    params = explicit_start(ROWS, K, "full") | {"max_iter": 3, "tol": 0}
+    with dask.config.set(scheduler="synchronous"):
+        found = GaussianMixture(**params).fit(X)
+    assert len(made.read_text()) >= 2 * 3
+    assert_same_model(found, InMemory(**params).fit(ROWS))
+
+
+@pytest.mark.parametrize("rows", [blocks, unknown_lengths])
+def test_one_number_weighs_all_rows(client, rows):
+    params = explicit_start(ROWS, K, "full") | {"max_iter": 3, "tol": 0}
+    weighted, plain = GaussianMixture(**params).fit(rows(), sample_weight=2.5), GaussianMixture(**params).fit(rows())
+    assert_same_model(weighted, plain)
+    np.testing.assert_allclose(weighted.lower_bound_, plain.lower_bound_, rtol=1e-12)
+
+
+def test_other_collections_are_refused():
+    for other in (dask.delayed(ROWS), dask.delayed([1, 2])):
+        with pytest.raises(TypeError, match="X should be a dask array or dataframe, but got Delayed"):
+            GaussianMixture(K).fit(other)
+
+
+def test_a_stream_comes_in_batches_in_memory():
+    model = GaussianMixture(K, random_state=0)
+    with pytest.raises(TypeError, match=r"partial_fit takes one batch in memory: pass X.compute\(\)"):
+        model.partial_fit(blocks())
+    with pytest.raises(TypeError, match="partial_fit takes one batch in memory"):
+        model.partial_fit(ROWS, sample_weight=da.ones(N))
+    assert_same_bits(model.partial_fit(ROWS), InMemory(K, random_state=0).partial_fit(ROWS))
 
 
 def threads_here(index, X, sample_weight):

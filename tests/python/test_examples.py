@@ -12,7 +12,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("[0-9][0-9]_*.py"))
-NEEDED = {"10_old_faithful": ["plotnine"]}  # beside matplotlib and tqdm
+NEEDED = {"10_old_faithful": ["plotnine"], "12_dask_cluster": ["dask", "distributed"]}  # beside matplotlib and tqdm
 pytestmark = pytest.mark.skipif(not SCRIPTS, reason="not in a source tree")
 
 

@@ -2,17 +2,20 @@
 
 import copy
 import pickle
+import tempfile
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import mixture
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import gaussmix._stream
 from cases import ARRAYS, TYPES, assert_finite, assert_same_bits, covariance_shape, real_data
-from gaussmix import GaussianMixture, Statistics, maximize
+from gaussmix import GaussianMixture, Statistics, chunked, load, maximize
+from gaussmix.plot._marginal import check_mixture
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -124,6 +127,32 @@ def test_a_batch_of_twice_the_weight_counts_as_two():
     assert abs(twice.score(held_out) - seeded.score(held_out)) > 1e-6
 
 
+def test_batches_of_other_weights_take_the_steps_of_their_weight(small_buffer):
+    size = 50
+    model = stream(batches(draw(10 * size), size))
+    moments = [m / (10 * size) for m in raw_moments(model, draw(10 * size), np.ones(10 * size))]
+    time = 10.0
+    for scale in (1e-3, 1e3, 1.0, 1e-9, 1e2, 1e300, 1.0):  # after 1e300 what was before is nothing, and so is 1
+        part, before, ones = draw(60), copy.deepcopy(model), np.ones(60)
+        model.partial_fit(part, sample_weight=ones * scale)
+        steps = 60 * scale / size
+        time += steps
+        gamma = -np.expm1(steps * np.log1p(-((time + 2) ** -0.7)))
+        of_batch = raw_moments(before, part, ones)
+        moments = [(1 - gamma) * m + gamma * b / 60 for m, b in zip(moments, of_batch, strict=True)]
+        for name, expected in zip(ARRAYS, mixture_of(moments, "full", 1e-6), strict=False):
+            np.testing.assert_allclose(getattr(model, name), expected, rtol=1e-8, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("weight", [5e-324, 1e-310, 1e-200])
+def test_a_batch_of_hardly_any_weight_changes_hardly_anything(weight):
+    model = stream(batches(draw(12_000), 1_000))
+    before = copy.deepcopy(model)
+    model.partial_fit(draw(50) + 100, sample_weight=np.full(50, weight))
+    for name in ARRAYS:
+        np.testing.assert_allclose(getattr(model, name), getattr(before, name), rtol=1e-9, atol=1e-12, err_msg=name)
+
+
 @pytest.mark.parametrize("factor", [1e-200, 0.25, 1e100])
 def test_the_scale_of_the_weights_does_not_matter(factor):
     X = draw(12_000)
@@ -196,6 +225,38 @@ def test_without_regularisation_it_waits_for_rows_that_have_a_spread():
     assert_finite(model.partial_fit(X[2:]))
 
 
+def test_whoever_asks_for_a_model_is_told_what_a_stream_waits_for(tmp_path):
+    model = GaussianMixture(5).partial_fit(draw(3))
+    asking = (
+        lambda: model.predict(draw(3)),
+        lambda: model.save(tmp_path / "model"),
+        lambda: Statistics.accumulate(model, draw(3)),
+        lambda: check_mixture(model),
+    )
+    for ask in asking:
+        with pytest.raises(NotFittedError, match=r"seen 3 distinct rows .* 2 more are missing"):
+            ask()
+    model.set_params(n_components=2)
+    for ask in asking:
+        with pytest.raises(NotFittedError, match="enough for n_components = 2, which was changed"):
+            ask()
+    assert_finite(model.partial_fit(draw(3)))
+
+
+def test_rows_without_a_spread_are_not_fitted_at_every_call(monkeypatch):
+    fit, fitted = GaussianMixture._fit_rows, []
+
+    def counted(self, rows, *args, **kwargs):
+        fitted.append(rows.shape[0])
+        return fit(self, rows, *args, **kwargs)
+
+    monkeypatch.setattr(GaussianMixture, "_fit_rows", counted)
+    X = draw(200) * [1, 1, 0]
+    model = stream([X[i : i + 1] for i in range(200)], n_components=2, reg_covar=0)
+    assert 8 < len(fitted) < 20  # each of rows half as many again as the one before
+    assert_finite(model.partial_fit(draw(200)))
+
+
 @pytest.mark.parametrize("kind", TYPES)
 def test_while_all_rows_are_kept_it_is_their_fit(kind):
     X = draw(900)
@@ -226,6 +287,15 @@ def test_the_buffer_is_bounded(size, monkeypatch):
         model.partial_fit(part)
         assert len(pickle.dumps(model)) < 2**18 + 20_000
     assert len(pickle.dumps(model)) < 5_000
+
+
+def test_the_bound_of_the_buffer_is_that_of_the_rows_it_holds(monkeypatch):
+    monkeypatch.setattr(gaussmix._stream, "BUFFER_BYTES", 2**16)
+    X = draw(3_000)
+    model = stream([*batches(X[:2_000].astype(np.float32), 500), X[2_000:2_010]])
+    assert len(pickle.dumps(model)) > 24_000  # floats, of half the size
+    stream([X[2_010:2_800]], model)  # joined, all are doubles
+    assert len(pickle.dumps(model)) < 10_000
 
 
 def test_the_callers_rows_are_not_kept():
@@ -292,6 +362,21 @@ def test_where_nothing_is_forgotten_no_component_is_moved():
     assert model.events_ == []
 
 
+@pytest.mark.parametrize("reg_covar", [1e-6, 0.1])
+def test_a_component_that_is_held_keeps_its_covariance(covariance_type, reg_covar):
+    own = np.ones(covariance_shape(covariance_type, 2, 2))
+    if covariance_type in ("full", "tied"):
+        own = own * np.eye(2)
+    start = {"weights": [1.0, 0.0], "means": [[0.0, 0.0], [1e4, 1e4]], "covariances": own}
+    model = GaussianMixture.from_parameters(
+        **start, covariance_type=covariance_type, reg_covar=reg_covar, step_power=None
+    )
+    stream(batches(draw(6_000, d=2, spread=0.0), 100), model)
+    np.testing.assert_allclose(model.means_[1], 1e4)
+    if covariance_type != "tied":  # the other component's is that of the rows
+        np.testing.assert_allclose(model.covariances_[1], own[1], rtol=1e-12)
+
+
 def test_rare_components_are_not_moved_while_the_buffer_is_filled():
     X = draw(400)
     model = GaussianMixture(4, random_state=0)
@@ -334,13 +419,54 @@ def test_after_fit_it_goes_on_from_the_model(kind):
     )
 
 
+def test_rows_of_a_fit_do_not_count_for_more_than_they_were():
+    model = GaussianMixture(1).fit(np.zeros((10, 1))).partial_fit(np.full((1_000, 1), 10.0))
+    assert model.means_[0, 0] > 9.8  # with all rows it is 9.90; forgetting may only raise it
+
+
+SOURCES = {
+    "fit": lambda X, **params: GaussianMixture(**params).fit(X),
+    "blocks": lambda X, **params: chunked.fit([X], **params),
+    "maximize": lambda X, **params: maximize(Statistics.accumulate(GaussianMixture().fit(X), X), **params),
+    "file": lambda X, **params: saved(GaussianMixture(**params).fit(X)),
+    "scikit-learn": lambda X, **params: GaussianMixture.from_sklearn(mixture.GaussianMixture(**params).fit(X)),
+    "parameters": lambda X, **_: GaussianMixture.from_parameters([1.0], X.mean(axis=0)[None], [np.cov(X.T, bias=True)]),
+}
+
+
+def saved(model):
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(f"{folder}/model")
+        return load(f"{folder}/model")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_of_a_model_what_was_added_to_its_variances_is_not_counted(source):
+    X = draw(4_000)
+    model = SOURCES[source](X, reg_covar=0.5).set_params(reg_covar=0.25, step_power=None).partial_fit(X)
+    np.testing.assert_allclose(model.covariances_[0], np.cov(X.T, bias=True) + 0.25 * np.eye(3), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("source", ["rows", "blocks"])
+def test_an_odd_first_batch_after_fit_does_not_set_the_clock(source):
+    X, held_out = draw(5_000), draw(5_000) + 3
+    of_blocks = source == "blocks"
+    model = chunked.fit([X], 4, random_state=0) if of_blocks else GaussianMixture(4, random_state=0).fit(X)
+    odd, plain = copy.deepcopy(model).partial_fit(X[:1], sample_weight=[1_000.0]), model.partial_fit(X[:1])
+    for part in batches(draw(20_000) + 3, 1_000):  # the rows drift
+        odd.partial_fit(part)
+        plain.partial_fit(part)
+    assert odd.score(held_out) == pytest.approx(plain.score(held_out), abs=0.2)
+
+
 def test_it_goes_on_from_a_model_that_has_seen_no_rows():
     start = GaussianMixture(4, random_state=0).fit(draw(5_000))
     model = GaussianMixture.from_parameters(start.weights_, start.means_, start.covariances_, step_power=None)
     X = draw(500)
     model.partial_fit(X)
     assert model.score(X) > start.score(X)
-    assert np.isfinite(model.lower_bound_)
+    # All that is known of the likelihood is that of this batch under the model it met.
+    assert model.lower_bound_ == pytest.approx(start.score(X), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["pickle", "deepcopy"])
@@ -387,10 +513,13 @@ def test_a_batch_that_is_refused_leaves_the_estimator_as_it_was(rows):
         model.partial_fit(np.where(X > 1, np.nan, X))
     with pytest.raises(ValueError, match="Negative values"):
         model.partial_fit(X, sample_weight=np.full(20, -1.0))
-    if rows:
+    if not rows:
+        with pytest.raises(ValueError, match="NaN"):
+            model.partial_fit(pd.DataFrame(np.where(X > 1, np.nan, X), columns=["a", "b", "c"]))
+    else:
         with pytest.raises(ValueError, match="X has 2 features"):
             model.partial_fit(X[:, :2])
-        assert pickle.dumps(model) == before
+    assert pickle.dumps(model) == before
     assert_same_bits(model.partial_fit(draw(1_000)), stream([*batches(draw(rows), 1_000), draw(1_000)]))
 
 
@@ -419,6 +548,38 @@ def test_ctrl_c_while_the_buffer_is_fitted_leaves_the_estimator_as_it_was(monkey
         with pytest.raises(KeyboardInterrupt):
             model.partial_fit(draw(300))
     assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_a_step_that_fails_leaves_the_estimator_as_it_was(monkeypatch, error):
+    model = stream(batches(draw(12_000), 1_000))
+    before = pickle.dumps(model)
+
+    def failing(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gaussmix._stream.Step, "accumulate", failing)
+        with pytest.raises(error):
+            model.partial_fit(draw(300))
+    assert pickle.dumps(model) == before
+
+
+def test_a_component_starts_again_where_em_over_the_batch_fails(monkeypatch):
+    rng = np.random.default_rng(0)
+    start = {"weights": [0.5, 0.5], "means": [[0.0, 0.0], [1e3, 1e3]], "covariances": [np.eye(2)] * 2}
+    model = GaussianMixture.from_parameters(**start, step_power=0.5, step_offset=0)
+    tries = []
+
+    def collapses(self, seeded):
+        tries.append(seeded)
+
+    monkeypatch.setattr(gaussmix._stream.Step, "_try", collapses)
+    stream([rng.normal(size=(1_000, 2)) for _ in range(100)], model)
+    assert tries
+    assert {event[:2] for event in model.events_} == {("reseeded", 1)}
+    assert np.abs(model.means_).max() < 5
+    assert_finite(model)
 
 
 def test_verbose_tells_of_steps(capsys):

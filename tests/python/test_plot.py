@@ -10,6 +10,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as Peer
+from sklearn.model_selection import GridSearchCV
 
 import gaussmix.plot
 from gaussmix import GaussianMixture
@@ -122,7 +123,7 @@ def test_wrong_estimators_and_rows(display, mixture, blobs):
         display.from_estimator(clone(mixture), blobs)
     with pytest.raises(TypeError, match="estimator instance"):
         display.from_estimator(blobs, blobs)
-    search = clone(mixture)
+    search = GridSearchCV(clone(mixture), {"n_components": [3]})
     search.best_estimator_ = mixture
     with pytest.raises(TypeError, match="pass its best_estimator_"):
         display.from_estimator(search, blobs)

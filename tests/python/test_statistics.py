@@ -3,9 +3,12 @@
 import copy
 import doctest
 import pickle
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn import mixture
 from sklearn.exceptions import NotFittedError
 
 import gaussmix.statistics
@@ -114,6 +117,21 @@ def test_em_by_hand_over_blocks_is_the_fit(model, blobs):
         np.testing.assert_allclose(getattr(found, name), getattr(fitted, name), rtol=1e-7, atol=1e-10, err_msg=name)
 
 
+def test_em_by_hand_over_frames_keeps_the_names_of_the_features(blobs):
+    frame = pd.DataFrame(blobs, columns=list("abcdefgh"[: blobs.shape[1]]))
+    model = GaussianMixture(2, max_iter=1, random_state=0).fit(frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            parts = [Statistics.accumulate(model, part) for part in (frame[:70], frame[70:])]
+            parts += [Statistics.accumulate(model, frame, np.zeros(len(frame))), parts[0].scale(0.5)]
+            model = maximize(sum(parts))
+    assert list(model.feature_names_in_) == list(frame.columns)
+    other = GaussianMixture(2, max_iter=1, random_state=0).fit(frame.rename(columns={"a": "z"}))
+    with pytest.raises(ValueError, match="other names"):
+        parts[0] + Statistics.accumulate(other, frame.rename(columns={"a": "z"}))
+
+
 def test_maximize_hands_parameters_on(model, blobs):
     found = maximize(Statistics.accumulate(model, blobs), reg_covar=0.5, n_threads=1, random_state=3)
     assert (found.reg_covar, found.n_threads, found.random_state) == (0.5, 1, 3)
@@ -134,7 +152,7 @@ def test_statistics_of_other_sizes_or_types_are_not_added(blobs):
         first + 1
 
 
-@pytest.mark.parametrize("factor", [0, -1, np.nan, np.inf])
+@pytest.mark.parametrize("factor", [0, -1, np.nan, np.inf, "a"])
 def test_a_factor_must_be_positive(blobs, factor):
     statistics = Statistics.accumulate(GaussianMixture(max_iter=1).fit(blobs), blobs)
     with pytest.raises(ValueError, match="positive"):
@@ -167,6 +185,16 @@ def test_bad_arguments_are_refused(blobs):
         Statistics("full", s.counts[:1], s.means, s.covariances, 0.0, 1.0)
     with pytest.raises(ValueError, match="covariance_type must be"):
         Statistics("round", s.counts, s.means, s.covariances, 0.0, 1.0)
+    with pytest.raises(ValueError, match="negative"):
+        Statistics("full", -s.counts, s.means, s.covariances, 0.0, 1.0)
+    with pytest.raises(ValueError, match="negative"):
+        Statistics("full", s.counts, s.means, s.covariances, 0.0, -1.0)
+    with pytest.raises(ValueError, match="finite"):
+        Statistics("full", s.counts, s.means * np.nan, s.covariances, 0.0, 1.0)
+    with pytest.raises(ValueError, match="positive total weight"):
+        maximize(Statistics("full", s.counts, s.means, s.covariances, 0.0, 0.0))
+    with pytest.raises(TypeError, match=r"should be a gaussmix\.GaussianMixture"):
+        Statistics.accumulate(mixture.GaussianMixture(2, max_iter=1).fit(blobs), blobs)
 
 
 def test_docstring_examples():

@@ -51,7 +51,9 @@ def check_mixture(estimator: Any) -> None:
         If it is not fitted.
     """
     searched = hasattr(estimator, "best_estimator_")
-    if not searched:
+    if isinstance(estimator, GaussianMixture):
+        estimator._check_fitted()
+    elif not searched:
         check_is_fitted(estimator)
     lacking = [
         name
