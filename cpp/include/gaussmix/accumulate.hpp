@@ -175,7 +175,7 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   const Index k = mixture.n_components(), d = mixture.n_features();
   const LogProb<Covariance> log_prob(mixture, n_threads, !exact && may_be_single(data));
   const Screen<Covariance> screen(log_prob);
-  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), k),
+  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), d, k),
                     detail::max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));
   std::vector<detail::Sums<Covariance>> parts(static_cast<std::size_t>(lanes.count));
 

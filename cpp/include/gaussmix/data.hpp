@@ -75,11 +75,20 @@ class Data {
 
   /// Packs rows first, first + 1, ... as doubles, as many as `x` has rows.
   void load(Index first, Eigen::Ref<Block> x) const {
-    if (packed_ && columns_[0].single) return load_rows<float>(first, x);
-    if (packed_) return load_rows<double>(first, x);
+    load(first, x, [](Index) { return [](double value) { return value; }; });
+  }
+
+  /// As above, each value as map(j)(value), j its column.
+  template <class Map>
+  void load(Index first, Eigen::Ref<Block> x, const Map& map) const {
+    if (packed_ && columns_[0].single) return load_rows<float>(first, x, map);
+    if (packed_) return load_rows<double>(first, x, map);
     for (Index j = 0; j < cols(); ++j) {
       const Column& column = columns_[static_cast<std::size_t>(j)];
-      column.single ? load_column<float>(column, first, x.col(j)) : load_column<double>(column, first, x.col(j));
+      if (column.single)
+        load_column<float>(column, first, x.col(j), map(j));
+      else
+        load_column<double>(column, first, x.col(j), map(j));
     }
   }
 
@@ -130,15 +139,18 @@ class Data {
 
   void check() const { require(rows_ > 0 && !columns_.empty(), "data must have at least one row and one column"); }
 
-  template <class Scalar>
-  void load_rows(Index first, Eigen::Ref<Block> x) const {
+  template <class Scalar, class Map>
+  void load_rows(Index first, Eigen::Ref<Block> x, const Map& map) const {
     constexpr Index few = 24;  // rows that stay in the first-level cache while their columns are written
     const std::ptrdiff_t stride = columns_[0].stride;
     const auto* rows = static_cast<const Scalar*>(columns_[0].values) + first * stride;
     for (Index i = 0; i < x.rows(); i += few) {
       const auto* row = rows + i * stride;
-      for (Index j = 0, n = std::min(few, x.rows() - i); j < x.cols(); ++j)
-        for (Index r = 0; r < n; ++r) x(i + r, j) = double{row[r * stride + j]};
+      for (Index j = 0, n = std::min(few, x.rows() - i); j < x.cols(); ++j) {
+        const auto mapped = map(j);
+        double* target = &x(i, j);
+        for (Index r = 0; r < n; ++r) target[r] = mapped(double{row[r * stride + j]});
+      }
     }
   }
 
@@ -151,10 +163,10 @@ class Data {
     }
   }
 
-  template <class Scalar>
-  static void load_column(const Column& column, Index first, Eigen::Ref<Vector> x) {
+  template <class Scalar, class Map>
+  static void load_column(const Column& column, Index first, Eigen::Ref<Vector> x, const Map& mapped) {
     const auto* value = static_cast<const Scalar*>(column.values) + first * column.stride;
-    for (Index i = 0; i < x.size(); ++i) x(i) = double{value[i * column.stride]};
+    for (Index i = 0; i < x.size(); ++i) x(i) = mapped(double{value[i * column.stride]});
   }
 
   std::vector<Column> columns_;

@@ -42,8 +42,9 @@ inline constexpr double largest_distance = 1e300;
 struct Frame {
   RowVector origin, scale;
 
-  void apply(const Eigen::Ref<const Block>& x, Block& z) const {
-    z = ((x.rowwise() - origin).array().rowwise() * scale.array()).matrix();
+  /// What takes the values of feature j into the frame.
+  auto operator()(Index j) const {
+    return [from = origin(j), by = scale(j)](double x) { return (x - from) * by; };
   }
 };
 
@@ -60,7 +61,7 @@ enum class Kernel { dense, single, centred };
 /// Buffers for one block of rows: what goes through the E-step. One for each thread.
 template <class Covariance>
 struct BlockBuffers {
-  Block x;                                   ///< rows as they are
+  Block x;                                   ///< rows as they are; centred kernel only
   Block z;                                   ///< rows in the frame
   FeaturePanels<Covariance, double> panels;  ///< phi(z), dense kernel only
   Block offset;                              ///< (x - mu_k) * scale, in whole panels; centred kernel only
@@ -73,7 +74,7 @@ struct BlockBuffers {
   FeaturePanels<Covariance, float> single_panels;  ///< phi(z) and `table`, where the kernel is `single`
   Eigen::MatrixXf single_table;
 
-  Index rows() const { return x.rows(); }
+  Index rows() const { return z.rows(); }
   /// rows x K
   auto responsibilities() const {
     eigen_assert(kernel != Kernel::single);
@@ -89,7 +90,6 @@ struct BlockBuffers {
   }
 
   void resize(Index rows, Index d, Index k) {
-    x.resize(rows, d);
     z.resize(rows, d);
     offset.setZero(padded<double>(rows), d);
     distances.resize(rows);
@@ -102,7 +102,7 @@ struct BlockBuffers {
 /// Rows of a block: as many as keep what is made of them within a core's second-level cache.
 template <class Covariance>
 Index block_rows(Index d, Index k) {
-  constexpr Index cache_numbers = 64 * 1024, fewest = 48, most = 240;  // multiples of panels
+  constexpr Index cache_numbers = 96 * 1024, fewest = 48, most = 240;  // multiples of panels
   const Index numbers = std::min(Covariance::features(d), FeaturePanels<Covariance, double>::slice) + 2 * k + 3 * d;
   return std::clamp(cache_numbers / numbers / fewest * fewest, fewest, most);
 }
@@ -159,11 +159,14 @@ class LogProb {
   /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities.
   void expect(const Data& data, Index first, Index rows, BlockBuffers<Covariance>& block) const {
     block.resize(rows, n_features(), n_components());
-    data.load(first, block.x);
+    data.load(first, block.z, frame_);
     data.load_weights(first, block.weights);
-    frame_.apply(block.x, block.z);
     block.kernel = kernel_of(block);
-    if (block.kernel == Kernel::centred) return expect_centred(block);
+    if (block.kernel == Kernel::centred) {
+      block.x.resize(rows, n_features());
+      data.load(first, block.x);
+      return expect_centred(block);
+    }
     if (block.kernel == Kernel::single) {
       block.single_table.resize(padded<float>(rows), n_components());
       expect_dense(block.single_panels, single_theta_, block, block.single_table);
@@ -248,7 +251,7 @@ class LogProb {
   Kernel kernel_of(BlockBuffers<Covariance>& block) const {
     const Vector radii2 = block.z.rowwise().squaredNorm();
     block.radius2 = radii2.maxCoeff();
-    if (std::isnan(radii2.sum())) require(!block.x.hasNaN(), "the data must not contain NaN");
+    if (std::isnan(radii2.sum())) require(!block.z.hasNaN(), "the data must not contain NaN");
     const double radius = std::sqrt(block.radius2);
     if (blurred(radius)) return Kernel::centred;
     const auto enough = [](double w) { return w == 0 || w >= single_weight; };

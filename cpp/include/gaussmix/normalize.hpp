@@ -42,37 +42,37 @@ struct Exponential<float> {
   static constexpr int fraction = 23, terms = 7;
 };
 
-/// values = exp(values) for a panel of numbers at most 0, within 2 units in the last place; below the exponential of
-/// `lowest` it is that.
+/// exp(x) for numbers at most 0, within 2 units in the last place; below the exponential of `lowest` it is that. For a few
+/// packets at once: the chains of multiply-adds of one fill the waits of the others.
 ///
 /// exp(x) = 2^n e^r, |r| <= log(2) / 2: the series of e^r. Added to a number whose last digits are the exponent's bias,
 /// x / log 2 is rounded to n, which lies ready to be shifted to where a number has its exponent.
-template <class Scalar>
-void exp_not_positive(Scalar* values) {
+template <class Scalar, int N>
+EIGEN_ALWAYS_INLINE void exp_not_positive(Packet<Scalar> (&x)[N]) {
   using Eigen::internal::pmadd;
   using Eigen::internal::pset1;
   using Vector = Packet<Scalar>;
   using Type = Exponential<Scalar>;
   constexpr double factorial[] = {1, 1, 2, 6, 24, 120, 720, 5040., 40320., 362880., 3628800., 39916800., 479001600.};
   const auto term = [&](int i) { return pset1<Vector>(static_cast<Scalar>(1 / factorial[i])); };
-  alignas(64) Scalar power[panel_rows<Scalar>];
-  for (Index i = 0; i < panel_rows<Scalar>; i += packet_size<Scalar>) {
-    const auto x = Eigen::internal::pmax(Eigen::internal::pload<Vector>(values + i), pset1<Vector>(Type::lowest));
-    const auto shifted = pmadd(x, pset1<Vector>(Scalar(1.4426950408889634)), pset1<Vector>(Type::shift));
-    const auto n = Eigen::internal::psub(shifted, pset1<Vector>(Type::shift));
-    const auto r = pmadd(n, pset1<Vector>(-Type::log2_low), pmadd(n, pset1<Vector>(-Type::log2_high), x));
-    auto series = term(Type::terms);
-    for (int t = Type::terms - 1; t >= 0; --t) series = pmadd(series, r, term(t));
-    Eigen::internal::pstore(values + i, series);
-    Eigen::internal::pstore(power + i, shifted);
+  Vector shifted[N], r[N], series[N];
+  for (int i = 0; i < N; ++i) {
+    x[i] = Eigen::internal::pmax(x[i], pset1<Vector>(Type::lowest));
+    shifted[i] = pmadd(x[i], pset1<Vector>(Scalar(1.4426950408889634)), pset1<Vector>(Type::shift));
+    const auto n = Eigen::internal::psub(shifted[i], pset1<Vector>(Type::shift));
+    r[i] = pmadd(n, pset1<Vector>(-Type::log2_low), pmadd(n, pset1<Vector>(-Type::log2_high), x[i]));
+    series[i] = term(Type::terms);
   }
-  for (Index i = 0; i < panel_rows<Scalar>; ++i) {
-    typename Type::Bits bits;
-    std::memcpy(&bits, power + i, sizeof bits);
-    bits <<= Type::fraction;
-    Scalar two_to_n;
-    std::memcpy(&two_to_n, &bits, sizeof bits);
-    values[i] *= two_to_n;
+  for (int t = Type::terms - 1; t >= 0; --t)
+    for (int i = 0; i < N; ++i) series[i] = pmadd(series[i], r[i], term(t));
+  for (int i = 0; i < N; ++i) {
+    // Eigen has no shift of a packet's bits; compilers see one here.
+    typename Type::Bits bits[packet_size<Scalar>];
+    std::memcpy(bits, &shifted[i], sizeof bits);
+    for (auto& word : bits) word <<= Type::fraction;
+    Vector two_to_n;
+    std::memcpy(&two_to_n, bits, sizeof bits);
+    x[i] = Eigen::internal::pmul(series[i], two_to_n);
   }
 }
 
@@ -84,26 +84,45 @@ void exp_not_positive(Scalar* values) {
 /// \param log_norm  log p(x_n), one for each of the first rows
 template <class Scalar>
 void normalize(Index rows, Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>& table, Vector& log_norm) {
-  constexpr Index height = panel_rows<Scalar>;
-  using Rows = Eigen::Array<Scalar, height, 1>;
+  using Packet = detail::Packet<Scalar>;
+  constexpr Index height = panel_rows<Scalar>, size = detail::packet_size<Scalar>;
+  constexpr int packets = static_cast<int>(height / size);
+  const auto zero = Eigen::internal::pset1<Packet>(Scalar{0});
+  const auto least = Eigen::internal::pset1<Packet>(negligible<Scalar>);
   for (Index first = 0; first < rows; first += height) {
-    const auto column = [&](Index k) {
-      return Eigen::Map<Rows, panel_alignment<Scalar>>(table.data() + k * table.rows() + first);
-    };
-    Rows largest = column(0), sum = Rows::Zero();
-    for (Index k = 1; k < table.cols(); ++k) largest = largest.max(column(k));
-    alignas(64) Rows r;
+    const auto column = [&](Index k) { return table.data() + k * table.rows() + first; };
+    Packet largest[packets], sum[packets];
+    for (int i = 0; i < packets; ++i) {
+      largest[i] = Eigen::internal::pload<Packet>(column(0) + i * size);
+      sum[i] = zero;
+    }
+    for (Index k = 1; k < table.cols(); ++k)
+      for (int i = 0; i < packets; ++i)
+        largest[i] = Eigen::internal::pmax(largest[i], Eigen::internal::pload<Packet>(column(k) + i * size));
     for (Index k = 0; k < table.cols(); ++k) {
-      r = column(k) - largest;
-      detail::exp_not_positive(r.data());
-      r = (r - negligible<Scalar>).max(Scalar(0));
-      column(k) = r;
-      sum += r;
+      Packet r[packets];
+      for (int i = 0; i < packets; ++i)
+        r[i] = Eigen::internal::psub(Eigen::internal::pload<Packet>(column(k) + i * size), largest[i]);
+      detail::exp_not_positive<Scalar>(r);
+      for (int i = 0; i < packets; ++i) {
+        r[i] = Eigen::internal::pmax(Eigen::internal::psub(r[i], least), zero);
+        Eigen::internal::pstore(column(k) + i * size, r[i]);
+        sum[i] = Eigen::internal::padd(sum[i], r[i]);
+      }
+    }
+    alignas(64) Eigen::Array<Scalar, height, 1> best, total;
+    for (int i = 0; i < packets; ++i) {
+      Eigen::internal::pstore(best.data() + i * size, largest[i]);
+      Eigen::internal::pstore(total.data() + i * size, sum[i]);
+      sum[i] = Eigen::internal::pdiv(Eigen::internal::pset1<Packet>(Scalar{1}), sum[i]);
     }
     const Index n = std::min(height, rows - first);
-    log_norm.segment(first, n) = (largest.template cast<double>() + sum.template cast<double>().log()).head(n);
-    const Rows inverse = sum.inverse();
-    for (Index k = 0; k < table.cols(); ++k) column(k) *= inverse;
+    log_norm.segment(first, n) = (best.template cast<double>() + total.template cast<double>().log()).head(n);
+    for (Index k = 0; k < table.cols(); ++k)
+      for (int i = 0; i < packets; ++i) {
+        Scalar* r = column(k) + i * size;
+        Eigen::internal::pstore(r, Eigen::internal::pmul(Eigen::internal::pload<Packet>(r), sum[i]));
+      }
   }
   table.bottomRows(table.rows() - rows).setZero();
 }

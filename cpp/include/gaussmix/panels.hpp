@@ -166,7 +166,7 @@ class FeaturePanels {
   using Table = typename Panels<Scalar>::Table;
 
   /// Features of a slice.
-  static constexpr Index slice = 256;
+  static constexpr Index slice = 128;
 
   /// Packs rows z.
   void load(const Eigen::Ref<const Block>& z) {

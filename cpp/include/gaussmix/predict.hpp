@@ -74,7 +74,7 @@ double mean_over_rows(const LogProb<Covariance>& log_prob, const Data& data, int
                       const OfScreened& of_screened, const OfBlock& of_block) {
   require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Screen<Covariance> screen(log_prob);
-  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), log_prob.n_components()), 64);
+  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), data.cols(), log_prob.n_components()), 64);
   const auto sums = sum_over_lanes(lanes, n_threads, [&](Index lane) {
     BlockBuffers<Covariance> block;
     ScreenedBlock<Covariance> screened;

@@ -40,9 +40,12 @@ struct ScreenedBlock {
 template <class Covariance>
 class Screen {
  public:
-  /// Rows of a block: enough that each of K components has some, and that the n rows make eight blocks if they can.
-  static Index block_rows(Index n, Index k) {
-    return std::clamp<Index>(n / 8, std::clamp<Index>(8 * k, 240, 2048), 2048);
+  /// Rows of a block: enough that each of K components has some, and that the n rows make eight blocks if they can; as
+  /// many as whole blocks of the dense kernel have, so that none of these is cut short.
+  static Index block_rows(Index n, Index d, Index k) {
+    const Index part = gaussmix::block_rows<Covariance>(d, k);
+    const Index rows = std::clamp<Index>(n / 8, std::clamp<Index>(8 * k, 240, 2048), 2048);
+    return (rows + part - 1) / part * part;
   }
 
   explicit Screen(const LogProb<Covariance>& log_prob) : log_prob_(log_prob) {
@@ -74,17 +77,18 @@ class Screen {
     const Index step = gaussmix::block_rows<Covariance>(d, k);
     Index kept = 0;
     double radius = 0;
-    for (Index at = 0; at < rows; at += step) {
-      const Index n = std::min(step, rows - at);
+    for (Index at = 0, n = 0; at < rows; at += n) {
+      // The first rows tell for all: what does not pay is found out early.
+      n = std::min(at == 0 ? panel_rows<float> : step, rows - at);
       data.load(first + at, block.x.middleRows(at, n));
-      log_prob_.frame().apply(block.x.middleRows(at, n), block.z);
+      block.z.resize(n, d);
+      for (Index j = 0; j < d; ++j) block.z.col(j) = block.x.col(j).segment(at, n).unaryExpr(log_prob_.frame()(j));
       block.distance = block.z.rowwise().norm().template cast<float>();
       if (!(block.distance < 1e15f).all()) return false;  // nor is NaN
       radius = std::max<double>(radius, block.distance.maxCoeff());
       // The largest share of pairs that pays: the centred kernel takes as long for a pair, the dense one a sixth of it.
       const double share = log_prob_.blurred(radius) ? 2.0 / 3 : 1.0 / 6;
       kept += select(at, n, block);
-      // The first rows tell for all: what does not pay is found out early.
       if (static_cast<double>(kept) > share * static_cast<double>((at + n) * k)) return false;
     }
     data.load_weights(first, block.weights);
