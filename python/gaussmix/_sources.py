@@ -276,7 +276,10 @@ def _is_number(arrow_type: Any) -> bool:
 
 
 def _dask(collection: Any, sample_weight: Any) -> BlockSource:
-    """Return the partitions of a dask collection, computed in this process: a large one, or several small ones."""
+    """Return the partitions of a dask collection, computed in this process: a large one, or several small ones.
+
+    What was persisted on a cluster comes from there.
+    """
     dask = _require("dask", extra="dask")
     _require("dask.array", extra="dask")
     collections = importlib.import_module("gaussmix._collections")  # needs Dask, which not everybody has
@@ -288,11 +291,13 @@ def _dask(collection: Any, sample_weight: Any) -> BlockSource:
     row_bytes = rows.shape[1] * max(8, rows.dtype.itemsize)
     largest = np.nan_to_num(np.max(rows.chunks[0]), nan=np.inf)
     at_once = int(max(1, BLOCK_BYTES // max(1, largest * row_bytes)))
+    futures = collections.futures([collection, sample_weight])
+    scheduler = futures[0].client.get if futures else "threads"
 
     def blocks() -> Iterator[Block]:
         for first in range(0, len(parts), at_once):
             chosen = slice(first, first + at_once)
-            computed = dask.compute(list(parts[chosen]), list(weights[chosen]), scheduler="threads")
+            computed = dask.compute(list(parts[chosen]), list(weights[chosen]), scheduler=scheduler)
             for X, w in zip(*computed, strict=True):
                 yield np.asarray(X), w
 

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from cases import assert_same_bits, assert_same_model, explicit_start
 from gaussmix import GaussianMixture as InMemory
-from gaussmix import _dispatch
+from gaussmix import _dispatch, chunked
 from gaussmix._passes import tree_reduce
 
 pytest.importorskip("dask", reason="gaussmix.dask needs Dask")
@@ -314,10 +314,82 @@ def test_the_workers_forget_the_rows_after_a_fit(client, fails, weighted):
     raise AssertionError(f"the workers still hold {client.has_what()}")
 
 
-def test_rows_that_the_cluster_keeps_are_not_kept_twice(client):
-    X = blocks().persist()
-    source = Collection(X, keep=True)
-    assert [block.key for _, run in source._runs for block, _ in run] == [row[0] for row in X.__dask_keys__()]
+def received(client):
+    """Return the bytes that workers have had from each other so far."""
+    return sum(
+        client.run(lambda dask_worker: sum(entry["total"] for entry in dask_worker.transfer_incoming_log)).values()
+    )
+
+
+def count_rows(index, X, sample_weight):
+    assert sample_weight is None or X.shape == (len(sample_weight), 50)
+    return [len(X)]
+
+
+@pytest.mark.parametrize("kind", ["array", "weights", "frame", "lazy"])
+def test_rows_stay_on_their_workers_and_are_not_kept_twice(client, kind):
+    """Small blocks in a row lie on one worker and the other in turn, so that no two neighbours are together."""
+    parts = np.split(np.random.default_rng(0).normal(size=(6_400, 50)), 64)
+    workers = sorted(client.nthreads())
+    if kind == "frame":
+        pandas, frames = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+        parts = [pandas.DataFrame(part) for part in parts]
+    lying = [client.scatter(part, workers=[workers[i % 2]], hash=False) for i, part in enumerate(parts)]
+    if kind == "frame":
+        X = frames.from_delayed(lying, meta=parts[0][:0]).persist()
+        distributed.wait(X)
+        lying.clear()  # or there are two of each
+    else:
+        X = da.concatenate([da.from_delayed(part, (100, 50), np.float64) for part in lying])
+    if kind == "lazy":
+        X = X + 1
+    before, n_bytes = received(client), 6_400 * 50 * 8
+    source = Collection(X, np.ones(6_400) if kind == "weights" else None, keep=True)
+    if kind in ("array", "weights"):  # of a frame nobody knows the lengths, and what is made lies anywhere
+        assert len(source._runs) <= 16  # several blocks make a task, though they are no neighbours
+    if kind == "lazy":
+        before = received(client)
+    for _ in range(3):
+        assert source.reduce(count_rows, operator.add) == [100] * 64
+    assert received(client) - before < n_bytes / 20
+    # Weights are a fiftieth of the rows.
+    held = sum(
+        client.run(lambda dask_worker: sum(state.nbytes or 0 for state in dask_worker.state.tasks.values())).values()
+    )
+    assert held < (2.1 if kind == "lazy" else 1.1) * n_bytes
+
+
+def test_the_tree_does_not_depend_on_where_blocks_lie(client):
+    lengths = tuple(1 + i % 3 for i in range(75))
+    expected = tree_reduce((f"{i}:{length}" for i, length in enumerate(lengths)), bracket)
+    workers, rng = sorted(client.nthreads()), np.random.default_rng(0)
+    for together in (1, 5, 75):
+        places = np.repeat(rng.integers(0, 2, 75), together)[:75]
+        lying = [
+            client.scatter(np.zeros((length, 1)), workers=[workers[place]], hash=False)
+            for length, place in zip(lengths, places, strict=True)
+        ]
+        X = da.concatenate([da.from_delayed(part, (n, 1), np.float64) for part, n in zip(lying, lengths, strict=True)])
+        source = Collection(X, keep=True)
+        assert len(source._runs) < 75
+        assert source.reduce(spell, bracket) == expected
+
+
+def test_a_fit_of_persisted_rows_has_the_same_bits(client):
+    X = blocks(chunks=(100,) * 30)
+    model = GaussianMixture(K, random_state=0, max_iter=3, tol=0)
+    for weights in (None, WEIGHTS):
+        expected = clone(model).fit(X, sample_weight=weights)
+        assert_same_bits(clone(model).fit(X.persist(), sample_weight=weights), expected)
+
+
+def test_a_fit_in_this_process_takes_what_lies_on_a_cluster(client):
+    """And computes the rest here, client or not."""
+    params = explicit_start(ROWS, K, "full") | {"max_iter": 3, "tol": 0}
+    expected = InMemory(**params).fit(ROWS, sample_weight=WEIGHTS)
+    rows, weights = blocks().persist(), da.from_array(WEIGHTS, chunks=700)
+    for X, w in ((rows, weights.persist()), (rows + 0, weights), (blocks(), weights.persist()), (blocks(), weights)):
+        assert_same_model(chunked.fit(X, sample_weight=w, **params), expected)
 
 
 def count_a_call(X, path):
