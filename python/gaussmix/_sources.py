@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from itertools import count
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,50 +16,68 @@ from numpy.typing import NDArray
 from gaussmix._passes import tree_reduce
 from gaussmix._progress import Meter
 
-__all__ = ["BlockSource", "open_source", "read_ahead"]
+__all__ = ["BlockSource", "ReadAhead", "open_source"]
 
 T = TypeVar("T")
 Block = tuple[Any, Any]  # rows, and their weights or None
 
 # Bytes of a block, where it is for us to choose: large beside what a pass over it costs once, small beside memory.
 BLOCK_BYTES = 2**25
+_END: Any = object()
 
 
-def read_ahead(blocks: Iterable[T]) -> Generator[T, None, None]:
-    """Yield blocks, each read in a thread while the one before it is used: at most two are there at a time.
+class ReadAhead(Generic[T]):
+    """Blocks, each read in a thread while the one before it is used: at most two are there at a time.
+
+    A context in which they are iterated. At its end the iterator is closed where it was iterated. A read that is under
+    way is waited for, but not after a KeyboardInterrupt: it ends by itself.
 
     Parameters
     ----------
     blocks : iterable
         It is iterated in one thread, which is not the calling one.
 
-    Yields
-    ------
-    block : object
-        The next one.
-
     Raises
     ------
     ValueError
-        If reading one raises an exception; it names the block.
+        If reading a block raises an exception; it names the block.
     """
-    end: Any = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="gaussmix-reader") as reader:
-        iterator = reader.submit(iter, blocks).result()
-        following = reader.submit(next, iterator, end)
-        index = 0
-        while True:
+
+    def __init__(self, blocks: Iterable[T]) -> None:
+        self._blocks = blocks
+        self._iterator: Iterator[T] | None = None
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="gaussmix-reader")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __iter__(self) -> Iterator[T]:
+        following = self._reader.submit(self._read)
+        for index in count():
             try:
                 block = following.result()
             except MemoryError:
                 raise
             except Exception as error:
                 raise ValueError(f"Block {index} cannot be read: {type(error).__name__}: {error}") from error
-            if block is end:
+            if block is _END:
                 return
-            following = reader.submit(next, iterator, end)
+            following = self._reader.submit(self._read)
             yield block
-            index += 1
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._reader.submit(self._close)
+        self._reader.shutdown(wait=kind is None or not issubclass(kind, KeyboardInterrupt))
+
+    def _read(self) -> Any:
+        if self._iterator is None:
+            self._iterator = iter(self._blocks)
+        return next(self._iterator, _END)
+
+    def _close(self) -> None:
+        close = getattr(self._iterator, "close", None)
+        if close is not None:
+            close()
 
 
 class BlockSource:
@@ -87,17 +105,16 @@ class BlockSource:
 
     def reduce(self, per_block: Callable[[int, Any, Any], T], merge: Callable[[T, T], T]) -> T:
         """Call `per_block` on all blocks in their order, and merge what it returns by a tree of fixed shape."""
-        with contextlib.closing(self._parts(per_block)) as parts:
-            return tree_reduce(parts, merge)
+        with ReadAhead(self._blocks()) as blocks:
+            return tree_reduce(self._parts(blocks, per_block), merge)
 
-    def _parts(self, per_block: Callable[[int, Any, Any], T]) -> Generator[T, None, None]:
+    def _parts(self, blocks: Iterable[Block], per_block: Callable[[int, Any, Any], T]) -> Iterator[T]:
         if self.meter is not None:
             self.meter.begin_pass()
-        with contextlib.closing(read_ahead(self._blocks())) as blocks:
-            for index, (X, sample_weight) in enumerate(blocks):
-                yield per_block(index, X, sample_weight)
-                if self.meter is not None:
-                    self.meter.step(len(X))
+        for index, (X, sample_weight) in enumerate(blocks):
+            yield per_block(index, X, sample_weight)
+            if self.meter is not None:
+                self.meter.step(len(X))
         if self.meter is not None:
             self.meter.end_pass()
 

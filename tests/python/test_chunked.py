@@ -26,7 +26,7 @@ from gaussmix._checkpoint import _digest
 from gaussmix._dispatch import core
 from gaussmix._progress import Meter, Reporter
 from gaussmix._safetensors import parse, serialize
-from gaussmix._sources import BlockSource, open_source, read_ahead
+from gaussmix._sources import BlockSource, ReadAhead, open_source
 
 CUTS = [0, 17, 17, 100]
 DATA = np.random.default_rng(1).normal(size=(200, 3)) * [1, 2, 3] + np.repeat([[0.0], [8]], 100, axis=0)
@@ -571,18 +571,18 @@ def test_the_next_block_is_read_while_this_one_is_used():
             yield i
         reading[3].set()
 
-    for i in read_ahead(blocks()):
-        # Without a reader of its own this would wait for ever: no one asks for the next block.
-        assert reading[i + 1].wait(60)
-        # No further one is read: two at most are in memory.
-        assert not any(event.is_set() for event in reading[i + 2 :])
+    with ReadAhead(blocks()) as read:
+        for i in read:
+            # Without a reader of its own this would wait for ever: no one asks for the next block.
+            assert reading[i + 1].wait(60)
+            # No further one is read: two at most are in memory.
+            assert not any(event.is_set() for event in reading[i + 2 :])
 
 
 def test_a_reader_ends_with_its_pass():
     before = threading.active_count()
-    blocks = read_ahead(iter(range(100)))
-    assert next(blocks) == 0
-    blocks.close()
+    with ReadAhead(iter(range(100))) as blocks:
+        assert next(iter(blocks)) == 0
     assert threading.active_count() == before
 
 
@@ -595,6 +595,59 @@ def test_blocks_are_not_read_by_the_calling_thread():
 
     chunked.fit(blocks, 1)
     assert threading.current_thread() not in threads
+
+
+def test_a_source_is_closed_where_it_is_read():
+    """As a connection to a database must be, whether the pass ends or fails."""
+    threads = []
+
+    def blocks(of_second):
+        try:
+            threads.append(threading.get_ident())
+            yield DATA
+            yield of_second
+            yield DATA
+        finally:
+            threads.append(threading.get_ident())
+
+    chunked.fit(lambda: blocks(DATA), 1)
+    with pytest.raises(ValueError, match="Block 1: Expected 2D array"):
+        chunked.fit(lambda: blocks(DATA[0]), 1)
+    assert threads[::2] == threads[1::2]
+    assert threading.get_ident() not in threads
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+import numpy as np
+from gaussmix import chunked
+
+slow = threading.Event()
+
+def blocks():
+    yield np.random.default_rng(0).normal(size=(50, 2))
+    slow.set()
+    time.sleep(float(sys.argv[1]))
+    yield np.zeros((50, 2))
+
+def interrupt():
+    slow.wait()
+    time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt).start()
+try:
+    chunked.fit(blocks)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent otherwise")
+def test_ctrl_c_does_not_wait_for_a_slow_source():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, "100"], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "interrupted\n", done.stderr
 
 
 def test_ctrl_c_leaves_the_model_so_far():
