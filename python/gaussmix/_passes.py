@@ -323,6 +323,8 @@ def check_block(index: int, X: Any, sample_weight: Any, n_features: int | None =
     ValueError
         If it is not a 2-D array of finite numbers with `n_features` columns, or a weight is negative or not finite.
         The message names the block.
+    TypeError
+        If it is sparse.
     """
     try:
         X = check_array(X, dtype=list(FLOATS), ensure_min_samples=0, input_name="X", estimator="GaussianMixture")
@@ -350,7 +352,9 @@ def check_block(index: int, X: Any, sample_weight: Any, n_features: int | None =
         if (weights < 0).any():
             raise ValueError("Negative values in data passed to `sample_weight`; weights must be zero or positive.")
         return X, np.require(weights, requirements=["ALIGNED"])
-    except (ValueError, TypeError) as error:
+    except TypeError as error:
+        raise TypeError(f"Block {index}: {error}") from error
+    except ValueError as error:
         raise ValueError(f"Block {index}: {error}") from error
 
 
@@ -552,7 +556,7 @@ class Passes:
             now, then = (dict(enumerate(rows)).get(different, "no") for rows in (part.rows, self.found.rows))
             raise ValueError(
                 f"Block {different}: it has {now} rows in this pass, and had {then} in the first one. The source must "
-                "give the same rows each time."
+                "give the same rows each time; if it is a callable, by a new iterator."
             )
         return part.value
 

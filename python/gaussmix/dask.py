@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from typing import Any, Self, TypeVar
@@ -29,7 +31,7 @@ try:
     from dask.system import CPU_COUNT
     from dask.utils import is_dataframe_like
 
-    from gaussmix._collections import as_array, feature_names, futures_of_blocks, to_rows, weight_blocks
+    from gaussmix._collections import as_array, feature_names, futures, futures_of_blocks, to_rows, weight_blocks
 except ImportError as error:  # pragma: no cover
     raise ImportError("gaussmix.dask needs Dask: pip install 'gaussmix[dask]'") from error
 
@@ -40,6 +42,10 @@ Block = tuple[Any, Any]  # rows and weights, where a task runs; before that, wha
 
 # Results that a task merges, and blocks of a task that are no neighbours, whose results it cannot merge.
 _FAN_IN = 8
+_LOST = (
+    "Rows are lost, and cannot be made anew: the client was closed by which they were persisted, or a worker died that "
+    "alone had them, as after Client.scatter. Persist them again."
+)
 # Tasks of a pass: enough to even out workers of different speed, few enough for the scheduler.
 _RUNS_A_THREAD = 8
 _RUNS_AT_LEAST = 16
@@ -113,7 +119,10 @@ class GaussianMixture(in_memory.GaussianMixture):
         Raises
         ------
         TypeError
-            If X is another Dask collection, such as a delayed object or a bag.
+            If X or the weights are another Dask collection, such as a delayed object or a bag, or blocks are sparse.
+        RuntimeError
+            If persisted rows are lost, with a client that was closed or a worker that alone had them, or the client is
+            asynchronous.
         ValueError
             As :meth:`gaussmix.GaussianMixture.fit`; for what is wrong with rows or weights, with the number of the
             block. Blocks without rows are skipped.
@@ -370,6 +379,8 @@ class Collection:
         blocks, weights = list(rows.to_delayed().ravel()), list(weight_blocks(sample_weight, rows))
         self._n_blocks = len(blocks)
         known: Sequence[distributed.Future] = []
+        if n_threads is None and futures(X):
+            raise RuntimeError(_LOST)
         if n_threads is not None:
             lying = futures_of_blocks(X, rows)
             known = [future for future in lying if future is not None]
@@ -406,7 +417,7 @@ class Collection:
         while len(parts) > 1:
             parts = [merge_trees(merge_two, *parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
         # A large model is a large graph, which Dask warns of.
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):
+        with _lost(), dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):
             (tree,) = parts[0].compute(optimize_graph=False)
         result: T = tree.value
         return result
@@ -421,12 +432,26 @@ class Collection:
         self._kept, self._runs = [], []
 
 
+@contextmanager
+def _lost() -> Iterator[None]:
+    """Say what it means that futures are cancelled."""
+    try:
+        yield
+    except CancelledError as error:
+        raise RuntimeError(_LOST) from error
+
+
 def _threads_of_the_cluster() -> int | None:
     """Return the threads of all workers, or None if there is no cluster."""
     try:
-        nthreads: dict[str, int] = distributed.get_client().nthreads()
+        client = distributed.get_client()
     except ValueError:
         return None
+    if client.asynchronous:
+        raise RuntimeError(
+            "The client in use is asynchronous: fit and score wait for the cluster and need one that is not."
+        )
+    nthreads: dict[str, int] = client.nthreads()
     return sum(nthreads.values())
 
 
@@ -455,7 +480,8 @@ def _runs(places: Sequence[str | None], size: int) -> Iterator[tuple[str | None,
 
 def _places(futures: Sequence[distributed.Future]) -> dict[Any, str]:
     """Return a worker that has each block, by its key, once all have been made."""
-    distributed.wait(futures)
+    with _lost():
+        distributed.wait(futures)
     found = distributed.get_client().who_has(futures)
     return {key: min(workers) for key, workers in found.items() if workers}
 

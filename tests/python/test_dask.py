@@ -1,5 +1,6 @@
 """gaussmix.dask: the numbers of a fit in memory, the same bits on any cluster, and what goes wrong on one."""
 
+import asyncio
 import functools
 import importlib
 import operator
@@ -11,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
@@ -231,6 +233,29 @@ def test_errors_name_the_block(client):
         model.fit(unknown_lengths(), sample_weight=da.ones(N, chunks=-1))
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
         model.fit(da.ones(10))
+
+
+def test_sparse_blocks_and_delayed_weights(client):
+    with pytest.raises(TypeError, match="Block 0: Sparse data was passed for X, but dense data is required"):
+        GaussianMixture(K).fit(blocks(chunks=(N,)).map_blocks(csr_array, meta=csr_array((0, D))))
+    with pytest.raises(TypeError, match=r"sample_weight should be a dask array .* but got Delayed"):
+        GaussianMixture(K).fit(blocks(), sample_weight=dask.delayed(WEIGHTS))
+
+
+def test_rows_that_are_lost(client):
+    with distributed.Client(client.scheduler.address, set_as_default=False) as other, other.as_current():
+        X = blocks().persist()
+    with pytest.raises(RuntimeError, match="Rows are lost, and cannot be made anew: the client was closed"):
+        GaussianMixture(K).fit(X)
+
+
+def test_an_asynchronous_client_is_refused(client):
+    async def fit():
+        async with distributed.Client(client.scheduler.address, asynchronous=True, set_as_default=False) as other:
+            with other.as_current(), pytest.raises(RuntimeError, match="The client in use is asynchronous"):
+                GaussianMixture(K).fit(blocks())
+
+    asyncio.run(fit())
 
 
 def test_rows_that_are_too_few(client):
