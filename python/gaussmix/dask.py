@@ -8,6 +8,7 @@ that the bits of a fit do not depend on the number of workers, nor on one that d
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -375,7 +376,8 @@ class Collection:
         rows = as_array(X)
         self._dtype = rows.dtype
         self._kept: Sequence[distributed.Future] = []
-        n_threads = _threads_of_the_cluster()
+        workers = _threads_of_workers()
+        n_threads = None if workers is None else sum(workers.values())
         blocks, weights = list(rows.to_delayed().ravel()), list(weight_blocks(sample_weight, rows))
         self._n_blocks = len(blocks)
         known: Sequence[distributed.Future] = []
@@ -395,6 +397,7 @@ class Collection:
                 known = distributed.futures_of(blocks)
         size = _blocks_a_run(len(blocks), np.max(rows.chunks[0]) * rows.shape[1] * rows.dtype.itemsize, n_threads)
         places = _places(known) if known else {}
+        self._n_workers = len(workers or ()) or 1
         self._runs = [
             (place, indices, [(blocks[i], weights[i]) for i in indices])
             for place, indices in _runs([places.get(block.key) for block in blocks], size)
@@ -409,11 +412,13 @@ class Collection:
             dask.delayed(partial(f, n_blocks), pure=False, traverse=False) for f in (_reduce_run, _merge_trees)
         )
         parts = []
+        beside = Counter(place for place, *_ in self._runs)
+        beside[None] = -(-beside[None] // self._n_workers)
         for place, indices, run in self._runs:
             # Small blocks are moved to an idle worker otherwise, and then there are two of each.
             where = {} if place is None else {"workers": [place], "allow_other_workers": True}
             with dask.annotate(**where):
-                parts.append(reduce_run(on_block, merge_two, self._dtype, indices, run))
+                parts.append(reduce_run(on_block, merge_two, self._dtype, beside[place], indices, run))
         while len(parts) > 1:
             parts = [merge_trees(merge_two, *parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
         # A large model is a large graph, which Dask warns of.
@@ -441,8 +446,8 @@ def _lost() -> Iterator[None]:
         raise RuntimeError(_LOST) from error
 
 
-def _threads_of_the_cluster() -> int | None:
-    """Return the threads of all workers, or None if there is no cluster."""
+def _threads_of_workers() -> dict[str, int] | None:
+    """Return the threads of each worker, or None if there is no cluster."""
     try:
         client = distributed.get_client()
     except ValueError:
@@ -451,8 +456,8 @@ def _threads_of_the_cluster() -> int | None:
         raise RuntimeError(
             "The client in use is asynchronous: fit and score wait for the cluster and need one that is not."
         )
-    nthreads: dict[str, int] = client.nthreads()
-    return sum(nthreads.values())
+    found: dict[str, int] = client.nthreads()
+    return found
 
 
 def _blocks_a_run(n_blocks: int, block_bytes: float, n_threads: int | None) -> int:
@@ -491,11 +496,12 @@ def _reduce_run(
     per_block: Callable[[int, Any, Any], T],
     merge: Callable[[T, T], T],
     dtype: np.dtype[Any],
+    n_tasks: int,
     indices: Sequence[int],
     run: list[Block],
 ) -> list[Tree[T]]:
     """Return what blocks give, with neighbours merged."""
-    with threads_at_most(_threads_of_a_task()):
+    with threads_at_most(_threads_of_a_task(n_tasks)):
         found = (Tree(i, 0, per_block(i, to_rows(X, dtype), w)) for i, (X, w) in zip(indices, run, strict=True))
         return grow(found, merge, n_blocks)
 
@@ -507,14 +513,15 @@ def _merge_trees(n_blocks: int, merge: Callable[[T, T], T], *parts: list[Tree[T]
     return grow((copy.deepcopy(tree) if tree.is_left else tree for tree in trees), merge, n_blocks)
 
 
-def _threads_of_a_task() -> int:
-    """Return the threads that this task may use: those of its worker, shared with the tasks that it runs now.
+def _threads_of_a_task(n_tasks: int = 1) -> int:
+    """Return the threads that this task may use: those of its worker, shared with the tasks that run there.
 
-    The bits do not depend on it. Dask's own scheduler runs a task on each processor.
+    These are the ones that run now, or the `n_tasks` that its pass will have there, if they are more: the first one of
+    them is to leave room for the others. The bits do not depend on it. Dask's own scheduler runs a task on each
+    processor.
     """
     try:
         worker = distributed.get_worker()
     except ValueError:
         return 1
-    running = max(1, len(worker.state.executing))
-    return max(1, int(worker.state.nthreads) // running)
+    return max(1, int(worker.state.nthreads) // max(1, n_tasks, len(worker.state.executing)))

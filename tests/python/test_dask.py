@@ -15,11 +15,13 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from cases import assert_same_bits, assert_same_model, explicit_start
 from gaussmix import GaussianMixture as InMemory
 from gaussmix import _dispatch, chunked
 from gaussmix._passes import tree_reduce
+from test_estimator_checks import expected_failed_checks
 
 pytest.importorskip("dask", reason="gaussmix.dask needs Dask")
 pytest.importorskip("distributed", reason="gaussmix.dask needs distributed")
@@ -111,8 +113,10 @@ def die_once(marker, per_block, index, X, sample_weight):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-def test_a_killed_worker_costs_nothing_but_time(client, monkeypatch, tmp_path):
-    model = GaussianMixture(**explicit_start(ROWS, K, "full"), max_iter=6, tol=0)
+@pytest.mark.parametrize("when", [1, 4, 10], ids=["survey", "seeding", "iteration"])
+def test_a_killed_worker_costs_nothing_but_time(client, monkeypatch, tmp_path, when):
+    """The first pass looks at the rows, k-means|| takes seven, and then come the iterations."""
+    model = GaussianMixture(K, random_state=0, max_iter=3, tol=0)
     expected = clone(model).fit(blocks())
     before = set(client.nthreads())
     reduce, passes = Collection.reduce, []
@@ -120,12 +124,12 @@ def test_a_killed_worker_costs_nothing_but_time(client, monkeypatch, tmp_path):
     def killing(self, per_block, merge):
         passes.append(per_block)
         deadly = functools.partial(die_once, tmp_path / "dead", per_block)
-        return reduce(self, deadly if len(passes) == 4 else per_block, merge)
+        return reduce(self, deadly if len(passes) == when else per_block, merge)
 
     monkeypatch.setattr(Collection, "reduce", killing)
     model.fit(blocks())
     assert (tmp_path / "dead").exists()
-    assert len(passes) > 4
+    assert len(passes) == 1 + 7 + 3 + 1
     assert_same_bits(model, expected)
     client.wait_for_workers(2)
     assert set(client.nthreads()) != before  # one of them is new
@@ -402,7 +406,7 @@ def test_the_tree_does_not_depend_on_where_blocks_lie(client):
 
 def test_a_fit_of_persisted_rows_has_the_same_bits(client):
     X = blocks(chunks=(100,) * 30)
-    model = GaussianMixture(K, random_state=0, max_iter=3, tol=0)
+    model = GaussianMixture(K, init_params="random_from_data", random_state=0, max_iter=2, tol=0)
     for weights in (None, WEIGHTS):
         expected = clone(model).fit(X, sample_weight=weights)
         assert_same_bits(clone(model).fit(X.persist(), sample_weight=weights), expected)
@@ -425,7 +429,7 @@ def count_a_call(X, path):
 
 def test_without_a_client_the_blocks_are_made_in_each_pass(monkeypatch, tmp_path):
     """This process is not to hold them all."""
-    monkeypatch.setattr(gaussmix_dask, "_threads_of_the_cluster", lambda: None)
+    monkeypatch.setattr(gaussmix_dask, "_threads_of_workers", lambda: None)
     made = tmp_path / "made"
     X = blocks(ROWS, (1_500, 1_500)).map_blocks(count_a_call, made, dtype=ROWS.dtype, meta=np.empty((0, 0)))
     params = explicit_start(ROWS, K, "full") | {"max_iter": 3, "tol": 0}
@@ -449,6 +453,23 @@ def test_other_collections_are_refused():
             GaussianMixture(K).fit(other)
 
 
+def test_a_fit_goes_on_where_the_last_one_ended(client):
+    params = explicit_start(ROWS, K, "full") | {"max_iter": 3, "tol": 0}
+    model, expected = GaussianMixture(**params, warm_start=True), InMemory(**params, warm_start=True)
+    for _ in range(2):
+        assert_same_model(model.fit(blocks()), expected.fit(ROWS))
+    # And from a fit in memory.
+    assert_same_model(GaussianMixture.fit(model, ROWS).fit(blocks()), expected.fit(ROWS).fit(ROWS))
+
+
+@parametrize_with_checks(
+    [GaussianMixture(), GaussianMixture(n_components=2, init_params="random", warm_start=True)],
+    expected_failed_checks=expected_failed_checks,
+)
+def test_it_is_an_estimator_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
 def test_a_stream_comes_in_batches_in_memory():
     model = GaussianMixture(K, random_state=0)
     with pytest.raises(TypeError, match=r"partial_fit takes one batch in memory: pass X.compute\(\)"):
@@ -463,15 +484,19 @@ def threads_here(index, X, sample_weight):
 
 
 def test_a_task_keeps_to_the_threads_of_its_worker(client):
-    """One where the worker has one, whatever is asked for; both of two where there is nothing else to do."""
+    """One where the worker has one, whatever is asked for; where it has more, what others leave, also those to come."""
     for found in Collection(blocks()).reduce(threads_here, operator.add):
         assert found == (1, 1, 1, 1)
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=4, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster),
     ):
-        alone = Collection(blocks(chunks=(N,))).reduce(threads_here, operator.add)
-    assert alone == [(2, 2, 1, 2)]
+        for n_blocks, share in ((1, 4), (2, 2), (6, 1)):
+            for keep in (False, True):
+                source = Collection(blocks(chunks=(N // n_blocks,) * n_blocks), keep=keep)
+                found = source.reduce(threads_here, operator.add)
+                assert found == [(share, share, 1, share)] * n_blocks
+                source.release()
 
 
 def test_what_is_not_of_dask_goes_the_way_of_the_parent():
