@@ -215,7 +215,10 @@ class _Sums:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _sums_of, (self._type, Moments.of(self.statistics))
+        # As bytes: messages of many small arrays, which pickle would send one by one, take several times as long.
+        moments = Moments.of(self.statistics)
+        counts, means, covariances = (array.tobytes() for array in moments[:3])
+        return _sums_of_bytes, (self._type, moments.means.shape, counts, means, covariances, *moments[3:])
 
     def __deepcopy__(self, memo: Any) -> _Sums:
         return _sums_of(self._type, Moments.of(self.statistics))
@@ -223,6 +226,13 @@ class _Sums:
 
 def _sums_of(covariance_type: str, moments: Moments) -> _Sums:
     return _Sums(covariance_type, core.statistics[covariance_type](*moments))
+
+
+def _sums_of_bytes(
+    covariance_type: str, shape: tuple[int, int], counts: bytes, means: bytes, covariances: bytes, *others: float
+) -> _Sums:
+    arrays = (np.frombuffer(counts), np.frombuffer(means).reshape(shape), np.frombuffer(covariances))
+    return _sums_of(covariance_type, Moments(*arrays, *others))
 
 
 class Sample(NamedTuple):

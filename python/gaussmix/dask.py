@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -39,8 +39,6 @@ except ImportError as error:  # pragma: no cover
 __all__ = ["GaussianMixture"]
 
 T = TypeVar("T")
-Block = tuple[Any, Any]  # rows and weights, where a task runs; before that, what stands for them
-
 # Results that a task merges, and blocks of a task that are no neighbours, whose results it cannot merge.
 _FAN_IN = 8
 _LOST = (
@@ -374,7 +372,7 @@ class Collection:
     def __init__(self, X: Any, sample_weight: Any = None, *, keep: bool = False) -> None:
         self.feature_names: Sequence[str] | None = feature_names(X)
         rows = as_array(X)
-        self._dtype = rows.dtype
+        self._dtype, self._weighted = rows.dtype, sample_weight is not None
         self._kept: Sequence[distributed.Future] = []
         workers = _threads_of_workers()
         n_threads = None if workers is None else sum(workers.values())
@@ -399,7 +397,7 @@ class Collection:
         places = _places(known) if known else {}
         self._n_workers = len(workers or ()) or 1
         self._runs = [
-            (place, indices, [(blocks[i], weights[i]) for i in indices])
+            (place, indices, [blocks[i] for i in indices], [weights[i] for i in indices])
             for place, indices in _runs([places.get(block.key) for block in blocks], size)
         ]
 
@@ -414,11 +412,21 @@ class Collection:
         parts = []
         beside = Counter(place for place, *_ in self._runs)
         beside[None] = -(-beside[None] // self._n_workers)
-        for place, indices, run in self._runs:
+        for place, indices, run, of_run in self._runs:
             # Small blocks are moved to an idle worker otherwise, and then there are two of each.
             where = {} if place is None else {"workers": [place], "allow_other_workers": True}
             with dask.annotate(**where):
-                parts.append(reduce_run(on_block, merge_two, self._dtype, beside[place], indices, run))
+                parts.append(
+                    reduce_run(
+                        on_block,
+                        merge_two,
+                        self._dtype,
+                        beside[place],
+                        indices,
+                        run,
+                        of_run if self._weighted else None,
+                    )
+                )
         while len(parts) > 1:
             parts = [merge_trees(merge_two, *parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
         # A large model is a large graph, which Dask warns of.
@@ -498,11 +506,15 @@ def _reduce_run(
     dtype: np.dtype[Any],
     n_tasks: int,
     indices: Sequence[int],
-    run: list[Block],
+    blocks: list[Any],
+    weights: list[Any] | None,
 ) -> list[Tree[T]]:
     """Return what blocks give, with neighbours merged."""
     with threads_at_most(_threads_of_a_task(n_tasks)):
-        found = (Tree(i, 0, per_block(i, to_rows(X, dtype), w)) for i, (X, w) in zip(indices, run, strict=True))
+        given = repeat(None) if weights is None else weights  # a list of None costs Dask time
+        found = (
+            Tree(i, 0, per_block(i, to_rows(X, dtype), w)) for i, X, w in zip(indices, blocks, given, strict=False)
+        )
         return grow(found, merge, n_blocks)
 
 
