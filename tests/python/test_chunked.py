@@ -490,6 +490,7 @@ def test_a_folder_and_a_pattern_stand_for_their_files(tmp_path):
         chunked.fit(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Dask's own
 def test_a_folder_as_dask_writes_it(tmp_path):
     pandas, dataframe = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
     pytest.importorskip("pyarrow")

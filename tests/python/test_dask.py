@@ -350,6 +350,12 @@ def received(client):
     )
 
 
+def held(client):
+    """Return the bytes that workers hold, of what they have made and what they have had from each other."""
+    of_workers = client.run(lambda dask_worker: sum(state.nbytes or 0 for state in dask_worker.state.tasks.values()))
+    return sum(of_workers.values())
+
+
 def count_rows(index, X, sample_weight):
     assert sample_weight is None or X.shape == (len(sample_weight), 50)
     return [len(X)]
@@ -358,6 +364,7 @@ def count_rows(index, X, sample_weight):
 @pytest.mark.parametrize("kind", ["array", "weights", "frame", "lazy"])
 def test_rows_stay_on_their_workers_and_are_not_kept_twice(client, kind):
     """Small blocks in a row lie on one worker and the other in turn, so that no two neighbours are together."""
+    held_before = held(client)
     parts = np.split(np.random.default_rng(0).normal(size=(6_400, 50)), 64)
     workers = sorted(client.nthreads())
     if kind == "frame":
@@ -382,10 +389,7 @@ def test_rows_stay_on_their_workers_and_are_not_kept_twice(client, kind):
         assert source.reduce(count_rows, operator.add) == [100] * 64
     assert received(client) - before < n_bytes / 20
     # Weights are a fiftieth of the rows.
-    held = sum(
-        client.run(lambda dask_worker: sum(state.nbytes or 0 for state in dask_worker.state.tasks.values())).values()
-    )
-    assert held < (2.1 if kind == "lazy" else 1.1) * n_bytes
+    assert held(client) - held_before < (2.1 if kind == "lazy" else 1.1) * n_bytes
 
 
 def test_the_tree_does_not_depend_on_where_blocks_lie(client):
