@@ -7,13 +7,14 @@ broken off.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gaussmix._checkpoint import check_writable, read_course, refusing, write_course
-from gaussmix._course import Course, Restart, settings_of
+from gaussmix._course import CORE, Course, Restart, settings_of
 from gaussmix._dispatch import core, threads
 from gaussmix._mixture import FitEvent, FitRestart, GaussianMixture, _draw_seed
 from gaussmix._passes import Parameters, Passes, Source, Survey, survey
@@ -82,7 +83,7 @@ def fit_blocks(estimator: GaussianMixture, source: Source, plan: Plan) -> bool:
     Warns
     -----
     UserWarning
-        If the checkpoint cannot be written any more; the fit goes on.
+        If the checkpoint cannot be written any more; the fit goes on. If it is of another version or instruction set.
     """
     estimator._start(_features_of_start(estimator))  # what can be known to be wrong before a pass
     size = max(plan.sample_size or default_sample_size(estimator.n_components), estimator.n_components, 2)
@@ -102,7 +103,8 @@ def fit_blocks(estimator: GaussianMixture, source: Source, plan: Plan) -> bool:
         fit.run()
     except BaseException:
         fit.show()
-        fit.write()
+        with contextlib.suppress(Exception):  # what was raised is to be known, not that a disk is full too
+            fit.write()
         raise
     fit.reporter.finish()
     return fit.stopped
@@ -123,6 +125,13 @@ def _begin(estimator: GaussianMixture, plan: Plan, size: int) -> Course:
             course = read_course(plan.checkpoint)
             with refusing(plan.checkpoint):
                 course.go_on_with(settings)
+            before = course.go_on_here()
+            if before is not None:
+                warn(
+                    f"The fit was begun by {before} and goes on with {CORE}: its last bits will be others than those "
+                    "of a fit without a break. GAUSSMIX_ISA chooses the instruction set.",
+                    UserWarning,
+                )
             return course
     return Course(_draw_seed(estimator.random_state), settings)
 
@@ -258,7 +267,7 @@ class _BlockFit:
         if self._plan.checkpoint is not None and self.show():
             try:
                 write_course(self._plan.checkpoint, self._estimator, self._course)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 warn(f"The checkpoint cannot be written, and the fit goes on without: {error}", UserWarning)
 
     def show(self) -> bool:

@@ -76,9 +76,13 @@ def write_course(path: str | os.PathLike[str], estimator: GaussianMixture, cours
     ------
     OSError
         If the file cannot be written.
+    ValueError
+        If a file cannot hold it.
     """
     metadata, tensors = parse(_to_bytes(estimator))
-    record = [{name: value for name, value in vars(r).items() if name != "parameters"} for r in course.restarts]
+    # The bounds are among the tensors of the model: there may be too many for a header.
+    kept = [name for name in Restart.__dataclass_fields__ if name not in ("parameters", "bounds")]
+    record = [{name: getattr(restart, name) for name in kept} for restart in course.restarts]
     metadata["checkpoint"] = json.dumps(vars(course) | {"restarts": record})
     for number, restart in enumerate(course.restarts):
         if restart.parameters is not None:
@@ -128,7 +132,7 @@ def _digest(metadata: dict[str, str], tensors: dict[str, NDArray[Any]]) -> str:
 def _from_checkpoint(contents: Contents) -> Course:
     """Return what the fit goes on from, after all that can be wrong with it has been checked."""
     metadata, tensors = contents
-    _from_contents(contents)
+    estimator = _from_contents(contents)
     if "checkpoint" not in metadata:
         raise ModelFileError("it is a model, but not a checkpoint.")
     digest = metadata.pop("sha256", "")
@@ -137,7 +141,8 @@ def _from_checkpoint(contents: Contents) -> Course:
     record, kind = parse_json(metadata["checkpoint"]), metadata["covariance_type"]
     try:
         course = Course(**record | {"restarts": []})
-        for number, fields in enumerate(record["restarts"]):
+        for number, (fields, told) in enumerate(zip(record["restarts"], estimator.restarts_, strict=True)):
+            fields = fields | {"bounds": told.lower_bounds}
             parameters = _parameters(kind, tensors, f"restart.{number}.", tensors["means"].shape)
             course.restarts.append(_restart(fields, parameters, kind, len(tensors["weights"])))
         _check_record(course, kind, len(tensors["weights"]))
@@ -152,6 +157,8 @@ def _check_record(course: Course, kind: str, k: int) -> None:
     """Check what is not of one restart."""
     if not (_is_count(course.seed, 2**64) and isinstance(course.rows, str) and course.rows):
         raise ModelFileError("its seed or rows are not valid.")
+    if not isinstance(course.computed_by, str):
+        raise ModelFileError("its record of what computed it is not valid.")
     settings = course.settings
     counts = all(_is_count(settings.get(name), math.inf) for name in ("max_iter", "n_init"))
     if not counts or settings.get("covariance_type") != kind or settings.get("n_components") != k:

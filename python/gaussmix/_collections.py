@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
@@ -9,10 +10,16 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
+from dask.core import flatten
 from dask.utils import is_dataframe_like, is_series_like
-from numpy.typing import NDArray
 
-__all__ = ["as_array", "feature_names", "weight_blocks"]
+__all__ = ["as_array", "feature_names", "futures", "futures_of_blocks", "to_rows", "weight_blocks"]
+
+
+def futures(collections: Any) -> list[Any]:
+    """Return the futures in the graphs of collections: what lies on a cluster, or is made there."""
+    distributed = sys.modules.get("distributed")  # without it there are none
+    return [] if distributed is None else list(distributed.futures_of(collections))
 
 
 def feature_names(X: Any) -> list[str] | None:
@@ -41,7 +48,7 @@ def as_array(X: Any) -> Any:
         dtype = np.dtype(np.float32 if single else np.float64)
         d = len(numeric)
         blocks = [
-            da.from_delayed(dask.delayed(_values, pure=False)(part, dtype), shape=(np.nan, d), dtype=dtype)
+            da.from_delayed(dask.delayed(to_rows, pure=False)(part, dtype), shape=(np.nan, d), dtype=dtype)
             for part in X.to_delayed()
         ]
         return da.concatenate(blocks, allow_unknown_chunksizes=True)
@@ -57,13 +64,44 @@ def _is_numeric(dtype: Any) -> bool:
     return getattr(dtype, "kind", "O") in "biuf"
 
 
-def _values(frame: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return a partition as an array; what is missing is NaN."""
-    return np.ascontiguousarray(frame.to_numpy(dtype=dtype, na_value=np.nan))
+def to_rows(part: Any, dtype: np.dtype[Any]) -> Any:
+    """Return a partition as an array, if it is a frame; what is missing is NaN."""
+    return np.ascontiguousarray(part.to_numpy(dtype=dtype, na_value=np.nan)) if is_dataframe_like(part) else part
+
+
+def futures_of_blocks(X: Any, rows: Any) -> list[Any]:
+    """Return the future of each block that was persisted as it is, and None for the others, which are to be made.
+
+    Parameters
+    ----------
+    X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+        Rows as they were given.
+    rows : dask.array.Array of shape (n_samples, n_features)
+        The same of :func:`as_array`.
+
+    Returns
+    -------
+    futures : list of distributed.Future or None
+        One for each block.
+    """
+    known = {future.key: future for future in futures(X)}
+    if not known:
+        return [None] * rows.numblocks[0]
+    parts = X if is_dataframe_like(X) else rows
+    graph = dict(parts.__dask_graph__())
+    found = []
+    for key in flatten(parts.__dask_keys__()):
+        while key not in known:
+            other = getattr(graph.get(key), "target", graph.get(key))
+            if not isinstance(other, str | tuple) or other not in graph:
+                break
+            key = other  # another name for it
+        found.append(known.get(key))
+    return found
 
 
 def weight_blocks(sample_weight: Any, rows: Any) -> Sequence[Any]:
-    """Return the weights of each block of rows: None, or delayed arrays.
+    """Return the weights of each block of rows: None, a number for all, or delayed arrays.
 
     Parameters
     ----------
@@ -79,14 +117,14 @@ def weight_blocks(sample_weight: Any, rows: Any) -> Sequence[Any]:
 
     Raises
     ------
+    TypeError
+        If they are another collection.
     ValueError
         If the weights are not 1-D, or cannot be cut as the rows are.
     """
     n_blocks = rows.numblocks[0]
-    if sample_weight is None:
-        return [None] * n_blocks
-    if isinstance(sample_weight, Real):
-        return [dask.delayed(_full, pure=False)(block, sample_weight) for block in rows.to_delayed().ravel()]
+    if sample_weight is None or isinstance(sample_weight, Real):
+        return [sample_weight] * n_blocks
     known = not np.isnan(rows.shape[0])
     if not dask.is_dask_collection(sample_weight):
         if not known:
@@ -97,6 +135,11 @@ def weight_blocks(sample_weight: Any, rows: Any) -> Sequence[Any]:
         sample_weight = da.from_array(np.asarray(sample_weight), chunks=-1)
     elif is_series_like(sample_weight):
         sample_weight = sample_weight.to_dask_array()
+    if not isinstance(sample_weight, da.Array):
+        raise TypeError(
+            "sample_weight should be a dask array or series, an array or a number, but got "
+            f"{type(sample_weight).__name__}."
+        )
     if sample_weight.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {sample_weight.ndim}D array.")
     if known and not np.isnan(sample_weight.shape[0]):
@@ -107,7 +150,3 @@ def weight_blocks(sample_weight: Any, rows: Any) -> Sequence[Any]:
         raise ValueError(f"X has {n_blocks} blocks, but sample_weight has {sample_weight.numblocks[0]}.")
     blocks: Sequence[Any] = sample_weight.to_delayed().ravel()
     return blocks
-
-
-def _full(X: Any, weight: float) -> NDArray[np.float64]:
-    return np.full(len(X), weight, dtype=np.float64)

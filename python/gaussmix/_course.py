@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix._dispatch import core, isa
 from gaussmix._mixture import GaussianMixture
 from gaussmix._passes import Parameters, Survey
 from gaussmix.io import STARTS, _plain
@@ -16,6 +17,8 @@ __all__ = ["Course", "Restart", "settings_of"]
 
 # iterations, moved components, floored covariances, events: as the core's `fit_passes` takes and gives them
 State = tuple[int, int, list[int], list[tuple[str, int, int, int, bool]]]
+
+CORE = f"gaussmix {core.config['version']} with {isa}"
 
 # Parameters of the estimator that the numbers of a fit do not depend on.
 _FREE = {"n_threads", "step_offset", "step_power", "verbose", "verbose_interval", "warm_start"}
@@ -72,6 +75,8 @@ class Course:
         The parameters that the numbers depend on, as :func:`settings_of` returns them.
     rows : str
         Tells the rows and their blocks from others; empty as long as they have not been seen.
+    computed_by : str
+        Version and instruction set of the core, on which the last bits depend.
     restarts : list of Restart
         Those that have begun.
     """
@@ -79,6 +84,7 @@ class Course:
     seed: int
     settings: dict[str, Any]
     rows: str = ""
+    computed_by: str = field(default_factory=lambda: CORE)
     restarts: list[Restart] = field(default_factory=list)
 
     def best(self) -> Restart | None:
@@ -116,6 +122,13 @@ class Course:
             changes = ", ".join(f"{name} was {before.get(name)!r} and is {settings[name]!r}" for name in differing)
             raise ValueError(f"it is of a fit with other parameters: {changes}.")
         self.settings = settings
+
+    def go_on_here(self) -> str | None:
+        """Note who computes from now on; return who did so far, if that was another and there is something to do."""
+        before, self.computed_by = self.computed_by, CORE
+        restarts = 1 if self.settings["means_init"] is not None else self.settings["n_init"]
+        done = len(self.restarts) == restarts and all(restart.ended for restart in self.restarts)
+        return None if done or before == CORE else before
 
     def _reopen(self, max_iter: int) -> None:
         """Let the one restart go on that has ended for want of iterations."""

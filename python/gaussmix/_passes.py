@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from numbers import Real
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from sklearn.utils.validation import _get_feature_names
 from gaussmix._dispatch import core, threads
 from gaussmix._validation import FLOATS
 
-__all__ = ["Parameters", "Passes", "Sample", "Source", "Survey", "survey", "tree_reduce"]
+__all__ = ["Parameters", "Passes", "Sample", "Source", "Survey", "Tree", "grow", "survey", "tree_reduce"]
 
 T = TypeVar("T")
 Rows = NDArray[Any]
@@ -50,9 +51,10 @@ class Source(Protocol):
         ----------
         per_block : callable
             Takes the index of a block, from 0, its rows, an array-like of shape (n_samples, n_features), and their
-            weights, of shape (n_samples,), or None. It checks them, and can be pickled.
+            weights, of shape (n_samples,), one number for all of them, or None. It checks them, and can be pickled.
         merge : callable
-            Merges the result of earlier blocks with that of the blocks next to them. It can be pickled.
+            Merges the result of earlier blocks, which it may change, with that of the blocks next to them. It can be
+            pickled.
 
         Returns
         -------
@@ -66,17 +68,69 @@ class Source(Protocol):
         """
 
 
+class Tree(NamedTuple, Generic[T]):
+    """What neighbouring blocks have been merged to: 2**level of them from `first`, but for those past the last one."""
+
+    first: int
+    level: int
+    value: T
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it is the earlier one of the two that are merged next."""
+        return not self.first >> self.level & 1
+
+
+def grow(trees: Iterable[Tree[T]], merge: Callable[[T, T], T], end: int | None = None) -> list[Tree[T]]:
+    """Merge neighbours, then neighbours of these, as far as both are there.
+
+    What is merged with what is known from the places of the blocks alone; a last one without a neighbour goes up as it
+    is. Of trees without a gap at most one a level, of which there are log2(n), is kept at a time.
+
+    Parameters
+    ----------
+    trees : iterable of Tree
+        Trees, or blocks, which are trees of level 0, in their order.
+    merge : callable
+        Takes an earlier part and the one after it, and returns both in one; it may change the earlier one.
+    end : int, default=None
+        Number of all blocks, if that is known: then all of them become one tree.
+
+    Returns
+    -------
+    grown : list of Tree
+        What is left, in order.
+    """
+    grown: list[Tree[T]] = []
+    for tree in trees:
+        while True:
+            first, level, value = tree
+            if tree.is_left:
+                if first == 0 or end is None or first + 2**level < end:
+                    break
+                tree = Tree(first, level + 1, value)
+            elif grown and grown[-1][:2] == (first - 2**level, level):
+                before = grown.pop()
+                tree = Tree(before.first, level + 1, merge(before.value, value))
+            else:
+                break
+        grown.append(tree)
+    return grown
+
+
+class NoBlocksError(ValueError):
+    """A source has no blocks."""
+
+
 def tree_reduce(parts: Iterable[T], merge: Callable[[T, T], T]) -> T:
     """Merge neighbours, then neighbours of these, until one is left; a last one without a neighbour goes up as it is.
-
-    At most one part a level, of which there are log2(n), is kept at a time.
 
     Parameters
     ----------
     parts : iterable
         Parts in their order.
     merge : callable
-        Takes an earlier part and the one after it, and returns both in one.
+        As :func:`grow` takes it.
 
     Returns
     -------
@@ -85,26 +139,20 @@ def tree_reduce(parts: Iterable[T], merge: Callable[[T, T], T]) -> T:
 
     Raises
     ------
-    ValueError
+    NoBlocksError
         If there are no parts.
     """
-    waiting: list[tuple[int, T]] = []  # (level, part), the levels falling: a binary counter
-    for part in parts:
-        level = 0
-        while waiting and waiting[-1][0] == level:
-            part = merge(waiting.pop()[1], part)
-            level += 1
-        waiting.append((level, part))
+    waiting = grow((Tree(i, 0, part) for i, part in enumerate(parts)), merge)
     if not waiting:
-        raise ValueError("The source has no blocks of rows.")
-    _, whole = waiting.pop()
+        raise NoBlocksError("The source has no blocks of rows.")
+    whole = waiting.pop().value
     while waiting:
-        whole = merge(waiting.pop()[1], whole)
+        whole = merge(waiting.pop().value, whole)
     return whole
 
 
 class Parameters(NamedTuple):
-    """A mixture as it travels: what the compiled class takes and gives."""
+    """A mixture as it is kept: what the compiled class takes and gives."""
 
     covariance_type: str
     weights: NDArray[np.float64]
@@ -122,6 +170,24 @@ class Parameters(NamedTuple):
         return core.mixtures[self.covariance_type](*self[1:])
 
 
+class _Model:
+    """A compiled mixture that goes to the blocks: made once in each process, of what densities need.
+
+    Covariances are not among that; the factors stand in for them, which are half of what there would be to send.
+    """
+
+    def __init__(self, covariance_type: str, mixture: core.Mixture) -> None:
+        self.covariance_type, self.mixture = covariance_type, mixture
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        weights, means, _, factors = self.mixture.arrays()
+        return _restored_model, (self.covariance_type, weights, means, factors)
+
+
+def _restored_model(covariance_type: str, weights: Weights, means: Rows, factors: Rows) -> _Model:
+    return _Model(covariance_type, core.mixtures[covariance_type](weights, means, factors, factors))
+
+
 class Moments(NamedTuple):
     """Statistics as they travel: what the compiled class takes."""
 
@@ -135,6 +201,38 @@ class Moments(NamedTuple):
     def of(cls, statistics: core.Statistics) -> Moments:
         """Return those of compiled statistics."""
         return cls(*(getattr(statistics, name) for name in cls._fields))
+
+
+class _Sums:
+    """Compiled statistics that are merged in place, and travel as their moments."""
+
+    def __init__(self, covariance_type: str, statistics: core.Statistics) -> None:
+        self._type, self.statistics = covariance_type, statistics
+
+    def merge(self, other: _Sums) -> _Sums:
+        """Add those of other rows to these."""
+        self.statistics.merge(other.statistics)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As bytes: messages of many small arrays, which pickle would send one by one, take several times as long.
+        moments = Moments.of(self.statistics)
+        counts, means, covariances = (array.tobytes() for array in moments[:3])
+        return _sums_of_bytes, (self._type, moments.means.shape, counts, means, covariances, *moments[3:])
+
+    def __deepcopy__(self, memo: Any) -> _Sums:
+        return _sums_of(self._type, Moments.of(self.statistics))
+
+
+def _sums_of(covariance_type: str, moments: Moments) -> _Sums:
+    return _Sums(covariance_type, core.statistics[covariance_type](*moments))
+
+
+def _sums_of_bytes(
+    covariance_type: str, shape: tuple[int, int], counts: bytes, means: bytes, covariances: bytes, *others: float
+) -> _Sums:
+    arrays = (np.frombuffer(counts), np.frombuffer(means).reshape(shape), np.frombuffer(covariances))
+    return _sums_of(covariance_type, Moments(*arrays, *others))
 
 
 class Sample(NamedTuple):
@@ -225,22 +323,30 @@ def generator(seed: int, purpose: int, index: int) -> np.random.Generator:
 
 
 def check_block(index: int, X: Any, sample_weight: Any, n_features: int | None = None) -> tuple[Rows, Weights | None]:
-    """Check a block as the rows of a fit in memory are checked; floats are not copied.
+    """Check a block as the rows of a fit in memory are checked.
+
+    Floats are not copied, but for arrays at odd addresses, as they come over a network or from a file: the core has no
+    use for these.
 
     Raises
     ------
     ValueError
         If it is not a 2-D array of finite numbers with `n_features` columns, or a weight is negative or not finite.
         The message names the block.
+    TypeError
+        If it is sparse.
     """
     try:
         X = check_array(X, dtype=list(FLOATS), ensure_min_samples=0, input_name="X", estimator="GaussianMixture")
+        X = np.require(X, requirements=["ALIGNED"])
         if n_features is not None and X.shape[1] != n_features:
             raise ValueError(
                 f"X has {X.shape[1]} features, but GaussianMixture is expecting {n_features} features as input."
             )
         if sample_weight is None:
             return X, None
+        if isinstance(sample_weight, Real):
+            sample_weight = np.full(len(X), sample_weight, dtype=np.float64)
         # scikit-learn's check of weights refuses a block in which all are zero.
         weights: Weights = check_array(
             sample_weight,
@@ -255,8 +361,10 @@ def check_block(index: int, X: Any, sample_weight: Any, n_features: int | None =
             raise ValueError(f"sample_weight.shape == {weights.shape}, expected {(len(X),)}!")
         if (weights < 0).any():
             raise ValueError("Negative values in data passed to `sample_weight`; weights must be zero or positive.")
-        return X, weights
-    except (ValueError, TypeError) as error:
+        return X, np.require(weights, requirements=["ALIGNED"])
+    except TypeError as error:
+        raise TypeError(f"Block {index}: {error}") from error
+    except ValueError as error:
         raise ValueError(f"Block {index}: {error}") from error
 
 
@@ -345,9 +453,11 @@ class _SurveyBlock:
             with np.errstate(over="ignore"):
                 keys = of_part[chosen] / (1 - random.random(len(chosen)))
             keys = np.minimum(keys, np.finfo(np.float64).max)
-            # A block that is computed twice counts once.
-            self._largest = np.unique(np.concatenate([self._largest, keys]))[-self._count :]
-            kept = keys >= self._largest[0] if len(self._largest) == self._count else np.ones(len(keys), dtype=bool)
+            # A block that is computed twice counts once. Threads may lose each other's keys here, which only means
+            # that more rows are kept; but each must judge by the keys that it has found itself.
+            largest = np.unique(np.concatenate([self._largest, keys]))[-self._count :]
+            self._largest = largest
+            kept = keys >= largest[0] if len(largest) == self._count else np.ones(len(keys), dtype=bool)
             drawn.append(Sample(part[chosen[kept]], of_part[chosen[kept]], keys[kept]))
         return Sample(*(np.concatenate(arrays) for arrays in zip(*drawn, strict=True)))
 
@@ -445,48 +555,46 @@ class Passes:
         ValueError
             If a block is not valid, or not as long as it was in the first pass.
         """
-        part: _Part[T] = self._source.reduce(
-            partial(_on_block, function, self.found.n_features, self.found.names), partial(_merge_parts, merge)
-        )
+        on_block = partial(_on_block, function, self.found.n_features, self.found.names)
+        try:
+            part: _Part[T] = self._source.reduce(on_block, partial(_merge_parts, merge))
+        except NoBlocksError:  # there were some in the first pass
+            part = _Part(None, ())
         if part.rows != self.found.rows:
             pairs = enumerate(zip(part.rows, self.found.rows, strict=False))
             different = next((i for i, (now, then) in pairs if now != then), min(len(part.rows), len(self.found.rows)))
             now, then = (dict(enumerate(rows)).get(different, "no") for rows in (part.rows, self.found.rows))
             raise ValueError(
                 f"Block {different}: it has {now} rows in this pass, and had {then} in the first one. The source must "
-                "give the same rows each time."
+                "give the same rows each time; if it is a callable, by a new iterator."
             )
         return part.value
 
     def accumulate(self, mixture: core.Mixture) -> core.Statistics:
         """Return the statistics of all rows: the E-step."""
-        parameters = Parameters.of(self._type, mixture)
-        moments = self.run(partial(_accumulate, parameters, self.n_threads), partial(_merge_moments, self._type))
-        assert moments is not None  # the first pass found rows with a weight
-        return core.statistics[self._type](*moments)
+        sums = self.run(partial(_accumulate, _Model(self._type, mixture), self.n_threads), _Sums.merge)
+        assert sums is not None  # the first pass found rows with a weight
+        return sums.statistics
 
     def score(self, mixture: core.Mixture) -> float:
         """Return the mean log-likelihood of the mixture."""
-        parameters = Parameters.of(self._type, mixture)
-        sums = self.run(partial(_score, parameters, self.n_threads), _add)
+        sums = self.run(partial(_score, _Model(self._type, mixture), self.n_threads), np.add)
         assert sums is not None
         return float(sums[0] / sums[1])
 
     def worst_rows(self, mixture: core.Mixture, count: int) -> NDArray[np.float64]:
         """Return the rows with a weight that the mixture explains worst, the worst first."""
-        parameters = Parameters.of(self._type, mixture)
-        worst = self.run(partial(_worst_rows, parameters, self.n_threads, count), partial(merge_samples, count))
+        draw = partial(_worst_rows, _Model(self._type, mixture), self.n_threads, count)
+        worst = self.run(draw, partial(merge_samples, count))
         if worst is None:
             return np.empty((0, self.found.n_features))
         return np.asarray(worst.rows[np.argsort(-worst.keys, kind="stable")], dtype=np.float64)
 
     def partition(self, centres: NDArray[np.float64]) -> core.Statistics:
         """Return the statistics of the rows by their nearest centre; one without rows shares those of its neighbour."""
-        moments = self.run(
-            partial(_partition, self._type, centres, self.n_threads), partial(_merge_moments, self._type)
-        )
-        assert moments is not None
-        return core.statistics[self._type](*_share(moments, centres, self._type))
+        sums = self.run(partial(_partition, self._type, centres, self.n_threads), _Sums.merge)
+        assert sums is not None
+        return core.statistics[self._type](*_share(Moments.of(sums.statistics), centres, self._type))
 
 
 def check_squares(squared: NDArray[np.float64]) -> None:
@@ -509,35 +617,23 @@ def nearest(centres: NDArray[np.float64], X: Rows, n_threads: int | None) -> NDA
     return mixture.labels(core.Data([X], None), False, threads(n_threads))
 
 
-def _accumulate(
-    parameters: Parameters, n_threads: int | None, index: int, X: Rows, sample_weight: Weights | None
-) -> Moments:
-    return Moments.of(parameters.mixture().accumulate(core.Data([X], sample_weight), threads(n_threads)))
-
-
-def _merge_moments(covariance_type: str, a: Moments, b: Moments) -> Moments:
-    statistics = core.statistics[covariance_type](*a)
-    statistics.merge(core.statistics[covariance_type](*b))
-    return Moments.of(statistics)
+def _accumulate(model: _Model, n_threads: int | None, index: int, X: Rows, sample_weight: Weights | None) -> _Sums:
+    return _Sums(model.covariance_type, model.mixture.accumulate(core.Data([X], sample_weight), threads(n_threads)))
 
 
 def _score(
-    parameters: Parameters, n_threads: int | None, index: int, X: Rows, sample_weight: Weights | None
+    model: _Model, n_threads: int | None, index: int, X: Rows, sample_weight: Weights | None
 ) -> NDArray[np.float64]:
     """Return the log-likelihood of a block, and its weight."""
     total = float(len(X)) if sample_weight is None else math.fsum(sample_weight)
-    score = parameters.mixture().score(core.Data([X], sample_weight), threads(n_threads))
+    score = model.mixture.score(core.Data([X], sample_weight), threads(n_threads))
     return np.array([total * score, total])
 
 
-def _add(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    return a + b
-
-
 def _worst_rows(
-    parameters: Parameters, n_threads: int | None, count: int, index: int, X: Rows, sample_weight: Weights | None
+    model: _Model, n_threads: int | None, count: int, index: int, X: Rows, sample_weight: Weights | None
 ) -> Sample:
-    log_prob = parameters.mixture().log_densities(core.Data([X], None), False, threads(n_threads))
+    log_prob = model.mixture.log_densities(core.Data([X], None), False, threads(n_threads))
     places = np.arange(len(X)) if sample_weight is None else np.flatnonzero(sample_weight)
     weights = np.ones(len(places)) if sample_weight is None else sample_weight[places]
     worst = Sample(places[:, None], weights, -log_prob[places]).largest(count)
@@ -551,7 +647,7 @@ def _partition(
     index: int,
     X: Rows,
     sample_weight: Weights | None,
-) -> Moments:
+) -> _Sums:
     labels = nearest(centres, X, n_threads)
     weighted = labels if sample_weight is None else labels[sample_weight > 0]
     # Centres without rows in this block are left out, as they would take a share of others' rows.
@@ -568,7 +664,7 @@ def _partition(
     if covariance_type != "tied":
         matrices = np.zeros((len(centres), found.covariances.shape[1]))
         matrices[present] = found.covariances
-    return Moments(counts, means, matrices, 0.0, found.total_weight)
+    return _sums_of(covariance_type, Moments(counts, means, matrices, 0.0, found.total_weight))
 
 
 def _share(moments: Moments, centres: NDArray[np.float64], covariance_type: str) -> Moments:

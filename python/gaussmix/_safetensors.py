@@ -46,7 +46,10 @@ def serialize(tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> byt
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER:
-        raise ValueError("The names of the features take more than 16 MiB, which is more than a model file may hold.")
+        raise ValueError(
+            "The header would be longer than 16 MiB, which is more than a model file may have: the names of the "
+            "features are too long, or a checkpoint has too many restarts."
+        )
     return len(text).to_bytes(8, "little") + text + file[8 + length :]
 
 

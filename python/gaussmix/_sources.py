@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import glob
 import importlib
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from itertools import count, repeat, zip_longest
+from numbers import Real
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,50 +19,69 @@ from numpy.typing import NDArray
 from gaussmix._passes import tree_reduce
 from gaussmix._progress import Meter
 
-__all__ = ["BlockSource", "open_source", "read_ahead"]
+__all__ = ["BlockSource", "ReadAhead", "open_source"]
 
 T = TypeVar("T")
 Block = tuple[Any, Any]  # rows, and their weights or None
 
 # Bytes of a block, where it is for us to choose: large beside what a pass over it costs once, small beside memory.
 BLOCK_BYTES = 2**25
+_END: Any = object()
+_ENDINGS = (".npy", ".parquet", ".pq")
 
 
-def read_ahead(blocks: Iterable[T]) -> Generator[T, None, None]:
-    """Yield blocks, each read in a thread while the one before it is used: at most two are there at a time.
+class ReadAhead(Generic[T]):
+    """Blocks, each read in a thread while the one before it is used: at most two are there at a time.
+
+    A context in which they are iterated. At its end the iterator is closed where it was iterated. A read that is under
+    way is waited for, but not after a KeyboardInterrupt: it ends by itself.
 
     Parameters
     ----------
     blocks : iterable
         It is iterated in one thread, which is not the calling one.
 
-    Yields
-    ------
-    block : object
-        The next one.
-
     Raises
     ------
     ValueError
-        If reading one raises an exception; it names the block.
+        If reading a block raises an exception; it names the block.
     """
-    end: Any = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="gaussmix-reader") as reader:
-        iterator = reader.submit(iter, blocks).result()
-        following = reader.submit(next, iterator, end)
-        index = 0
-        while True:
+
+    def __init__(self, blocks: Iterable[T]) -> None:
+        self._blocks = blocks
+        self._iterator: Iterator[T] | None = None
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="gaussmix-reader")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __iter__(self) -> Iterator[T]:
+        following = self._reader.submit(self._read)
+        for index in count():
             try:
                 block = following.result()
             except MemoryError:
                 raise
             except Exception as error:
                 raise ValueError(f"Block {index} cannot be read: {type(error).__name__}: {error}") from error
-            if block is end:
+            if block is _END:
                 return
-            following = reader.submit(next, iterator, end)
+            following = self._reader.submit(self._read)
             yield block
-            index += 1
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._reader.submit(self._close)
+        self._reader.shutdown(wait=kind is None or not issubclass(kind, KeyboardInterrupt))
+
+    def _read(self) -> Any:
+        if self._iterator is None:
+            self._iterator = iter(self._blocks)
+        return next(self._iterator, _END)
+
+    def _close(self) -> None:
+        close = getattr(self._iterator, "close", None)
+        if close is not None:
+            close()
 
 
 class BlockSource:
@@ -87,17 +109,16 @@ class BlockSource:
 
     def reduce(self, per_block: Callable[[int, Any, Any], T], merge: Callable[[T, T], T]) -> T:
         """Call `per_block` on all blocks in their order, and merge what it returns by a tree of fixed shape."""
-        with contextlib.closing(self._parts(per_block)) as parts:
-            return tree_reduce(parts, merge)
+        with ReadAhead(self._blocks()) as blocks:
+            return tree_reduce(self._parts(blocks, per_block), merge)
 
-    def _parts(self, per_block: Callable[[int, Any, Any], T]) -> Generator[T, None, None]:
+    def _parts(self, blocks: Iterable[Block], per_block: Callable[[int, Any, Any], T]) -> Iterator[T]:
         if self.meter is not None:
             self.meter.begin_pass()
-        with contextlib.closing(read_ahead(self._blocks())) as blocks:
-            for index, (X, sample_weight) in enumerate(blocks):
-                yield per_block(index, X, sample_weight)
-                if self.meter is not None:
-                    self.meter.step(len(X))
+        for index, (X, sample_weight) in enumerate(blocks):
+            yield per_block(index, X, sample_weight)
+            if self.meter is not None:
+                self.meter.step(len(X))
         if self.meter is not None:
             self.meter.end_pass()
 
@@ -110,7 +131,9 @@ def open_source(source: Any, sample_weight: Any, block_rows: int | None) -> Bloc
     TypeError
         If it is nothing of that.
     ValueError
-        If the weights are not given in the form that fits the rows.
+        If it is not 2-D, or the weights are not given in the form that fits the rows.
+    FileNotFoundError
+        If there is no such file.
     ImportError
         If the package that reads it is missing.
     """
@@ -127,14 +150,21 @@ def open_source(source: Any, sample_weight: Any, block_rows: int | None) -> Bloc
         )
     if type(source).__module__.partition(".")[0] in ("dask", "dask_expr"):
         return _dask(source, sample_weight)
-    if len(getattr(source, "shape", ())) == 2 and _is_frame(source):
+    if hasattr(source, "tocsr"):
+        raise TypeError("Sparse data was passed for X, but dense data is required; pass blocks of it as dense arrays.")
+    shape = getattr(source, "shape", None)
+    if shape is not None and len(shape) != 2:
+        raise ValueError(f"Expected 2D array, got {len(shape)}D array instead: the source has the shape {shape}.")
+    if shape is not None and _is_frame(source):
         return BlockSource(partial(_frame, source, sample_weight, block_rows))
-    if len(getattr(source, "shape", ())) == 2 and hasattr(source, "__getitem__"):
+    if shape is not None and hasattr(source, "__getitem__"):
         return BlockSource(partial(_slices, source, sample_weight, _rows_of_blocks(source, block_rows)))
-    if isinstance(source, Iterable) and not isinstance(source, Iterator) and not hasattr(source, "shape"):
-        return BlockSource(partial(_called, source.__iter__, sample_weight))
+    if hasattr(source, "keys"):
+        raise TypeError(f"A {type(source).__name__} holds arrays by name: pass one of them, source[name].")
     if isinstance(source, Iterator):
         raise TypeError("An iterator can be gone through only once; pass a callable that returns a new one each time.")
+    if isinstance(source, Iterable):
+        return BlockSource(partial(_called, source.__iter__, sample_weight))
     raise TypeError(
         "source should be a callable that returns an iterator over blocks, a list of blocks, files (.npy, .parquet) or "
         f"a 2-D array that can be sliced (NumPy, Zarr, HDF5, dask), but got {type(source).__name__}."
@@ -142,12 +172,31 @@ def open_source(source: Any, sample_weight: Any, block_rows: int | None) -> Bloc
 
 
 def _paths(source: Any) -> list[str]:
-    """Return the names of files, if that is what the source is."""
+    """Return the names of files, if that is what the source is; folders and patterns stand for the files in them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    """
     if isinstance(source, str | os.PathLike):
-        return [os.fspath(source)]
+        return _files(os.fspath(source))
     if isinstance(source, list | tuple) and source and all(isinstance(path, str | os.PathLike) for path in source):
-        return [os.fspath(path) for path in source]
+        return [file for path in source for file in _files(os.fspath(path))]
     return []
+
+
+def _files(path: str) -> list[str]:
+    """Return the files that a path stands for, sorted by name."""
+    if os.path.isdir(path):
+        found = sorted(os.path.join(path, name) for name in os.listdir(path) if name.endswith(_ENDINGS))
+        return found or [path]
+    if os.path.exists(path):
+        return [path]
+    found = sorted(glob.glob(path, recursive=True))
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", path)
+    return found
 
 
 def _require(module: str, extra: str = "chunked") -> Any:
@@ -164,8 +213,14 @@ def _require(module: str, extra: str = "chunked") -> Any:
 def _called(blocks: Callable[[], Iterable[Any]], sample_weight: Any) -> Iterator[Block]:
     """Yield the blocks of an iterator: rows, or pairs of rows and weights, or with weights from another one."""
     if sample_weight is not None:
+        if isinstance(sample_weight, Real):
+            yield from zip(blocks(), repeat(sample_weight))
+            return
         weights = sample_weight() if callable(sample_weight) else sample_weight
-        yield from zip(blocks(), weights, strict=True)
+        for X, w in zip_longest(blocks(), weights, fillvalue=_END):
+            if X is _END or w is _END:
+                raise ValueError(f"sample_weight has {'fewer' if w is _END else 'more'} blocks than the rows.")
+            yield X, w
         return
     for block in blocks():
         X, w = block if isinstance(block, tuple) and len(block) == 2 else (block, None)
@@ -185,11 +240,12 @@ def _rows_of_blocks(array: Any, block_rows: int | None) -> int:
 def _slices(array: Any, sample_weight: Any, block_rows: int) -> Iterator[Block]:
     """Yield copies of parts of an array, of which only these are read."""
     n = array.shape[0]
-    if sample_weight is not None and len(sample_weight) != n:
+    one = sample_weight is None or isinstance(sample_weight, Real)
+    if not one and len(sample_weight) != n:
         raise ValueError(f"sample_weight has {len(sample_weight)} entries, and there are {n} rows.")
     for first in range(0, n, block_rows):
         part = slice(first, min(first + block_rows, n))
-        yield np.array(array[part]), None if sample_weight is None else np.array(sample_weight[part])
+        yield np.array(array[part]), sample_weight if one else np.array(sample_weight[part])
 
 
 def _is_frame(source: Any) -> bool:
@@ -200,43 +256,46 @@ def _is_frame(source: Any) -> bool:
 def _frame(frame: Any, sample_weight: Any, block_rows: int | None) -> Iterator[Block]:
     """Yield parts of a frame, which are frames."""
     n, d = frame.shape
-    weights = None if sample_weight is None else np.asarray(sample_weight)
-    if weights is not None and weights.shape != (n,):
+    one = sample_weight is None or isinstance(sample_weight, Real)
+    weights = sample_weight if one else np.asarray(sample_weight)
+    if not one and weights.shape != (n,):
         raise ValueError(f"sample_weight has the shape {weights.shape}, and there are {n} rows.")
     step = block_rows or max(1, BLOCK_BYTES // (8 * max(1, d)))
     for first in range(0, n, step):
         part = slice(first, first + step)
         rows = frame.iloc[part] if hasattr(frame, "iloc") else frame[part]
-        yield rows, None if weights is None else weights[part]
+        yield rows, weights if one else weights[part]
 
 
-def _weight_paths(sample_weight: Any, count: int) -> list[str] | None:
-    if sample_weight is None:
-        return None
+def _weight_paths(sample_weight: Any, count: int) -> list[Any]:
+    """Return the file of weights for each file of rows, or the one number for all, or None."""
+    if sample_weight is None or isinstance(sample_weight, Real):
+        return [sample_weight] * count
     paths = _paths(sample_weight)
     if len(paths) != count:
-        raise ValueError("sample_weight should be a .npy file for each file of rows.")
+        raise ValueError("sample_weight should be a .npy file for each file of rows, or a number.")
     return paths
 
 
-def _npy(paths: list[str], weights: list[str] | None, block_rows: int | None) -> Iterator[Block]:
-    for number, path in enumerate(paths):
+def _npy(paths: list[str], weights: list[Any], block_rows: int | None) -> Iterator[Block]:
+    for path, of_file in zip(paths, weights, strict=True):
         array = np.load(path, mmap_mode="r")
         if array.ndim != 2:
             raise ValueError(f"{path!r} should hold a 2-D array, but its shape is {array.shape}.")
-        of_rows = None if weights is None else np.load(weights[number], mmap_mode="r")
+        of_rows = np.load(of_file, mmap_mode="r") if isinstance(of_file, str) else of_file
         yield from _slices(array, of_rows, _rows_of_blocks(array, block_rows))
 
 
 def _parquet(paths: list[str], sample_weight: Any, block_rows: int | None) -> BlockSource:
     parquet = _require("pyarrow.parquet")
-    if sample_weight is not None and not isinstance(sample_weight, str):
-        raise ValueError("sample_weight should be the name of a column of the Parquet files.")
+    if not (sample_weight is None or isinstance(sample_weight, str | Real)):
+        raise ValueError("sample_weight should be the name of a column of the Parquet files, or a number.")
     schemas = [parquet.read_schema(path) for path in paths]
-    if sample_weight is not None and sample_weight not in schemas[0].names:
+    column = sample_weight if isinstance(sample_weight, str) else None
+    if column is not None and column not in schemas[0].names:
         raise ValueError(f"sample_weight: there is no column {sample_weight!r} in {paths[0]!r}.")
     index = _index_columns(schemas[0])
-    names = [name for name in schemas[0].names if name != sample_weight and name not in index]
+    names = [name for name in schemas[0].names if name != column and name not in index]
     for path, schema in zip(paths, schemas, strict=True):
         if schema.names != schemas[0].names:
             raise ValueError(f"the columns of {path!r} are not those of {paths[0]!r}.")
@@ -256,8 +315,7 @@ def _parquet(paths: list[str], sample_weight: Any, block_rows: int | None) -> Bl
                     X: NDArray[Any] = np.empty((batch.num_rows, len(names)), dtype=dtype)
                     for j, name in enumerate(names):
                         X[:, j] = batch.column(name).to_numpy(zero_copy_only=False)
-                    w = None if sample_weight is None else batch.column(sample_weight).to_numpy(zero_copy_only=False)
-                    yield X, w
+                    yield X, sample_weight if column is None else batch.column(column).to_numpy(zero_copy_only=False)
 
     return BlockSource(blocks, names)
 
@@ -276,7 +334,10 @@ def _is_number(arrow_type: Any) -> bool:
 
 
 def _dask(collection: Any, sample_weight: Any) -> BlockSource:
-    """Return the partitions of a dask collection, computed in this process: a large one, or several small ones."""
+    """Return the partitions of a dask collection, computed in this process: a large one, or several small ones.
+
+    What was persisted on a cluster comes from there.
+    """
     dask = _require("dask", extra="dask")
     _require("dask.array", extra="dask")
     collections = importlib.import_module("gaussmix._collections")  # needs Dask, which not everybody has
@@ -288,12 +349,13 @@ def _dask(collection: Any, sample_weight: Any) -> BlockSource:
     row_bytes = rows.shape[1] * max(8, rows.dtype.itemsize)
     largest = np.nan_to_num(np.max(rows.chunks[0]), nan=np.inf)
     at_once = int(max(1, BLOCK_BYTES // max(1, largest * row_bytes)))
+    futures = collections.futures([collection, sample_weight])
+    scheduler = futures[0].client.get if futures else "threads"
 
     def blocks() -> Iterator[Block]:
         for first in range(0, len(parts), at_once):
             chosen = slice(first, first + at_once)
-            computed = dask.compute(list(parts[chosen]), list(weights[chosen]), scheduler="threads")
-            for X, w in zip(*computed, strict=True):
-                yield np.asarray(X), w
+            computed = dask.compute(list(parts[chosen]), list(weights[chosen]), scheduler=scheduler)
+            yield from zip(*computed, strict=True)
 
     return BlockSource(blocks, collections.feature_names(collection))

@@ -48,16 +48,18 @@ def fit(
         - a callable that returns an iterator over blocks, each time the same: arrays of shape (n_samples, n_features),
           or pairs of rows and weights. It is called, and iterated, in a thread of its own;
         - a list of blocks, or any other iterable that can be gone through again; blocks may be pandas or polars frames;
-        - a .npy or Parquet file, or a list of them (Parquet needs pyarrow; all columns but those of the weights and of
-          the index of pandas are features, and should be numeric);
+        - a .npy or Parquet file, a list of them, or a folder or pattern ("rows/*.npy"), which stands for its files in
+          the order of their names (Parquet needs pyarrow; all columns but those of the weights and of the index of
+          pandas are features, and should be numeric);
         - a 2-D array of which slices can be read: :class:`numpy.memmap`, HDF5 (h5py), Zarr; or a frame;
-        - a dask array or dataframe, which is computed partition by partition, in this process.
+        - a dask array or dataframe, which is computed partition by partition: in this process, or if any of it was
+          persisted on a cluster, there.
     n_components : int, default=1
         Number of components K.
     sample_weight : default=None
         Weights of the rows, in the form in which the rows are: a callable or an iterable of blocks of weights, a list
         of .npy files, the name of a column of the Parquet files, or an array; for rows of Dask a dask array or series,
-        an array, or a number for all.
+        or an array. For all of these also one number.
     seeding : {"reservoir", "k-means||"}, default="reservoir"
         How a start is made, where no `means_init` is given. "reservoir": the mixture fitted to a random sample of the
         rows in memory, in at most 100 iterations; EM on all rows then needs few passes. "k-means||": the rows nearest
@@ -94,18 +96,19 @@ def fit(
         first pass; the message names the block, from 0. If the checkpoint is of another fit (the message says what
         differs), or damaged (:class:`gaussmix.ModelFileError`). If `warm_start` is set: there is no earlier fit.
     TypeError
-        If `source` is nothing of the above, or an iterator, which can be gone through only once.
+        If `source` is nothing of the above, or sparse, or an iterator, which can be gone through only once.
     ImportError
         If the package that reads the source is missing.
     OSError
-        If there can be no file at `checkpoint`; that is known before the first pass.
+        If there is no file of the rows, or there can be none at `checkpoint`; that is known before the first pass.
     KeyboardInterrupt
         On Ctrl-C. The iterations that have been done are in `checkpoint`, to go on from.
 
     Warns
     -----
     ConvergenceWarning, UserWarning
-        As :meth:`gaussmix.GaussianMixture.fit`; also if `checkpoint` cannot be written any more, as on a full disk.
+        As :meth:`gaussmix.GaussianMixture.fit`; also if `checkpoint` cannot be written any more, as on a full disk, or
+        was begun by another version or with another instruction set.
 
     References
     ----------

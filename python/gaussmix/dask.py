@@ -7,8 +7,13 @@ that the bits of a fit do not depend on the number of workers, nor on one that d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -18,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 import gaussmix._mixture as in_memory
 from gaussmix._block_fit import Plan, fit_blocks
 from gaussmix._dispatch import FITTED, core, model, threads, threads_at_most
-from gaussmix._passes import check_block, tree_reduce
+from gaussmix._passes import Tree, check_block, grow
 from gaussmix._seeding import Seeding
 
 try:
@@ -27,17 +32,19 @@ try:
     from dask.system import CPU_COUNT
     from dask.utils import is_dataframe_like
 
-    from gaussmix._collections import as_array, feature_names, weight_blocks
+    from gaussmix._collections import as_array, feature_names, futures, futures_of_blocks, to_rows, weight_blocks
 except ImportError as error:  # pragma: no cover
     raise ImportError("gaussmix.dask needs Dask: pip install 'gaussmix[dask]'") from error
 
 __all__ = ["GaussianMixture"]
 
 T = TypeVar("T")
-Block = tuple[NDArray[Any], NDArray[Any] | None]
-
-# Merges of a task; a power of two keeps the tree that of neighbours.
+# Results that a task merges, and blocks of a task that are no neighbours, whose results it cannot merge.
 _FAN_IN = 8
+_LOST = (
+    "Rows are lost, and cannot be made anew: the client was closed by which they were persisted, or a worker died that "
+    "alone had them, as after Client.scatter. Persist them again."
+)
 # Tasks of a pass: enough to even out workers of different speed, few enough for the scheduler.
 _RUNS_A_THREAD = 8
 _RUNS_AT_LEAST = 16
@@ -111,7 +118,10 @@ class GaussianMixture(in_memory.GaussianMixture):
         Raises
         ------
         TypeError
-            If X is another Dask collection, such as a delayed object or a bag.
+            If X or the weights are another Dask collection, such as a delayed object or a bag, or blocks are sparse.
+        RuntimeError
+            If persisted rows are lost, with a client that was closed or a worker that alone had them, or the client is
+            asynchronous.
         ValueError
             As :meth:`gaussmix.GaussianMixture.fit`; for what is wrong with rows or weights, with the number of the
             block. Blocks without rows are skipped.
@@ -338,8 +348,9 @@ def _sums(
 class Collection:
     """The blocks of Dask collections: a :class:`gaussmix._passes.Source`.
 
-    Small neighbouring blocks are kept together in runs of a power of two, one task a run: a task costs the scheduler a
-    millisecond or more, and the tree over the blocks stays the same.
+    Small blocks are computed on in runs, one task a run: a task costs the scheduler a millisecond or more. Blocks that
+    lie on workers already stay there, and only those of one worker make a run. The tree of merges is that of the
+    blocks all the same: a task merges what is next to each other, and hands on the rest.
 
     Parameters
     ----------
@@ -348,8 +359,9 @@ class Collection:
     sample_weight : dask collection, array-like of shape (n_samples,) or number, default=None
         Weights of the rows.
     keep : bool, default=False
-        Whether the workers keep the blocks, for many passes; what does not fit into their memory they write to disk.
-        Without a :class:`distributed.Client` the blocks are computed anew in each pass.
+        Whether the workers keep the blocks that they have not been told to keep, for many passes; what does not fit
+        into their memory they write to disk. Without a :class:`distributed.Client` the blocks are computed anew in each
+        pass.
 
     Raises
     ------
@@ -360,32 +372,67 @@ class Collection:
     def __init__(self, X: Any, sample_weight: Any = None, *, keep: bool = False) -> None:
         self.feature_names: Sequence[str] | None = feature_names(X)
         rows = as_array(X)
-        blocks = rows.to_delayed().ravel()
-        n_threads = _threads_of_the_cluster()
-        size = _blocks_a_run(len(blocks), np.max(rows.chunks[0]) * rows.shape[1] * rows.dtype.itemsize, n_threads)
-        if size == 1 and sample_weight is None:
-            # As they are: the workers may have them already, and are not to keep them twice.
-            runs = [[(block, None)] for block in blocks]
-        else:
-            load, weights = dask.delayed(_load, pure=False), weight_blocks(sample_weight, rows)
-            runs = [load(list(blocks[i : i + size]), list(weights[i : i + size])) for i in range(0, len(blocks), size)]
+        self._dtype, self._weighted = rows.dtype, sample_weight is not None
         self._kept: Sequence[distributed.Future] = []
-        if keep and n_threads is not None:
-            runs = dask.persist(*runs)
-            self._kept = distributed.futures_of(runs)
-        self._runs = list(zip(range(0, len(blocks), size), runs, strict=True))
+        workers = _threads_of_workers()
+        n_threads = None if workers is None else sum(workers.values())
+        blocks, weights = list(rows.to_delayed().ravel()), list(weight_blocks(sample_weight, rows))
+        self._n_blocks = len(blocks)
+        known: Sequence[distributed.Future] = []
+        if n_threads is None and futures(X):
+            raise RuntimeError(_LOST)
+        if n_threads is not None:
+            lying = futures_of_blocks(X, rows)
+            known = [future for future in lying if future is not None]
+            parts = X.to_delayed() if known and is_dataframe_like(X) else blocks
+            blocks = [part if future is None else future for part, future in zip(parts, lying, strict=True)]
+            if keep:
+                # What is made stays where it is made; weights, which are small, come to their rows.
+                made = [None if future is not None else part for part, future in zip(parts, lying, strict=True)]
+                made, weights = dask.persist(made, weights)
+                self._kept = distributed.futures_of([made, weights])
+                blocks = [future if block is None else block for block, future in zip(made, lying, strict=True)]
+                known = distributed.futures_of(blocks)
+        size = _blocks_a_run(len(blocks), np.max(rows.chunks[0]) * rows.shape[1] * rows.dtype.itemsize, n_threads)
+        places = _places(known) if known else {}
+        self._n_workers = len(workers or ()) or 1
+        self._runs = [
+            (place, indices, [blocks[i] for i in indices], [weights[i] for i in indices])
+            for place, indices in _runs([places.get(block.key) for block in blocks], size)
+        ]
 
     def reduce(self, per_block: Callable[[int, Any, Any], T], merge: Callable[[T, T], T]) -> T:
         """Call `per_block` where the blocks are, and merge what it returns as :func:`tree_reduce` does."""
         # Each function is one key of the graph: a model is sent once, and workers have it from each other.
         on_block, merge_two = (dask.delayed(f, pure=False, traverse=False) for f in (per_block, merge))
-        reduce_run, merge_parts = (dask.delayed(f, pure=False, traverse=False) for f in (_reduce_run, _merge_parts))
-        parts = [reduce_run(on_block, merge_two, first, run) for first, run in self._runs]
+        n_blocks = self._n_blocks
+        reduce_run, merge_trees = (
+            dask.delayed(partial(f, n_blocks), pure=False, traverse=False) for f in (_reduce_run, _merge_trees)
+        )
+        parts = []
+        beside = Counter(place for place, *_ in self._runs)
+        beside[None] = -(-beside[None] // self._n_workers)
+        for place, indices, run, of_run in self._runs:
+            # Small blocks are moved to an idle worker otherwise, and then there are two of each.
+            where = {} if place is None else {"workers": [place], "allow_other_workers": True}
+            with dask.annotate(**where):
+                parts.append(
+                    reduce_run(
+                        on_block,
+                        merge_two,
+                        self._dtype,
+                        beside[place],
+                        indices,
+                        run,
+                        of_run if self._weighted else None,
+                    )
+                )
         while len(parts) > 1:
-            parts = [merge_parts(merge_two, *parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
+            parts = [merge_trees(merge_two, *parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
         # A large model is a large graph, which Dask warns of.
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):
-            result: T = parts[0].compute(optimize_graph=False)
+        with _lost(), dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):
+            (tree,) = parts[0].compute(optimize_graph=False)
+        result: T = tree.value
         return result
 
     def release(self) -> None:
@@ -398,13 +445,27 @@ class Collection:
         self._kept, self._runs = [], []
 
 
-def _threads_of_the_cluster() -> int | None:
-    """Return the threads of all workers, or None if there is no cluster."""
+@contextmanager
+def _lost() -> Iterator[None]:
+    """Say what it means that futures are cancelled."""
     try:
-        nthreads: dict[str, int] = distributed.get_client().nthreads()
+        yield
+    except CancelledError as error:
+        raise RuntimeError(_LOST) from error
+
+
+def _threads_of_workers() -> dict[str, int] | None:
+    """Return the threads of each worker, or None if there is no cluster."""
+    try:
+        client = distributed.get_client()
     except ValueError:
         return None
-    return sum(nthreads.values())
+    if client.asynchronous:
+        raise RuntimeError(
+            "The client in use is asynchronous: fit and score wait for the cluster and need one that is not."
+        )
+    found: dict[str, int] = client.nthreads()
+    return found
 
 
 def _blocks_a_run(n_blocks: int, block_bytes: float, n_threads: int | None) -> int:
@@ -416,37 +477,63 @@ def _blocks_a_run(n_blocks: int, block_bytes: float, n_threads: int | None) -> i
     return size
 
 
-def _load(blocks: list[Any], weights: list[Any]) -> list[Block]:
-    """Hold blocks together on a worker."""
-    return list(zip(blocks, weights, strict=True))
+def _runs(places: Sequence[str | None], size: int) -> Iterator[tuple[str | None, Sequence[int]]]:
+    """Yield where each task runs, and its blocks: at most `size` that are in one place, neighbours as far as may be."""
+    window = size
+    while window < size * len(set(places)) and size > 1:
+        window *= 2
+    for first in range(0, len(places), window):
+        at: dict[str | None, list[int]] = {}
+        for i in range(first, min(first + window, len(places))):
+            at.setdefault(places[i], []).append(i)
+        for place, own in at.items():
+            step = size if own[-1] - own[0] < len(own) else min(size, _FAN_IN)
+            yield from ((place, own[i : i + step]) for i in range(0, len(own), step))
 
 
-def _block(X: Any, sample_weight: Any) -> Block:
-    """Return arrays that the core takes: those that came over the network or from disk may lie at odd addresses."""
-    return _aligned(X), None if sample_weight is None else _aligned(sample_weight)
+def _places(futures: Sequence[distributed.Future]) -> dict[Any, str]:
+    """Return a worker that has each block, by its key, once all have been made."""
+    with _lost():
+        distributed.wait(futures)
+    found = distributed.get_client().who_has(futures)
+    return {key: min(workers) for key, workers in found.items() if workers}
 
 
-def _aligned(a: Any) -> NDArray[Any]:
-    return np.require(a, requirements=["ALIGNED"])
+def _reduce_run(
+    n_blocks: int,
+    per_block: Callable[[int, Any, Any], T],
+    merge: Callable[[T, T], T],
+    dtype: np.dtype[Any],
+    n_tasks: int,
+    indices: Sequence[int],
+    blocks: list[Any],
+    weights: list[Any] | None,
+) -> list[Tree[T]]:
+    """Return what blocks give, with neighbours merged."""
+    with threads_at_most(_threads_of_a_task(n_tasks)):
+        given = repeat(None) if weights is None else weights  # a list of None costs Dask time
+        found = (
+            Tree(i, 0, per_block(i, to_rows(X, dtype), w)) for i, X, w in zip(indices, blocks, given, strict=False)
+        )
+        return grow(found, merge, n_blocks)
 
 
-def _reduce_run(per_block: Callable[[int, Any, Any], T], merge: Callable[[T, T], T], first: int, run: list[Block]) -> T:
-    with threads_at_most(_threads_of_a_task()):
-        return tree_reduce((per_block(first + i, *_block(*block)) for i, block in enumerate(run)), merge)
+def _merge_trees(n_blocks: int, merge: Callable[[T, T], T], *parts: list[Tree[T]]) -> list[Tree[T]]:
+    """Merge the results of other tasks."""
+    trees = sorted(chain(*parts), key=lambda tree: tree.first)
+    # The earlier of two may change in a merge, and other tasks may ask for it again when a worker has died.
+    return grow((copy.deepcopy(tree) if tree.is_left else tree for tree in trees), merge, n_blocks)
 
 
-def _merge_parts(merge: Callable[[T, T], T], *parts: T) -> T:
-    return tree_reduce(parts, merge)
+def _threads_of_a_task(n_tasks: int = 1) -> int:
+    """Return the threads that this task may use: those of its worker, shared with the tasks that run there.
 
-
-def _threads_of_a_task() -> int:
-    """Return the threads that this task may use: those of its worker, shared with the tasks that it runs now.
-
-    The bits do not depend on it. Dask's own scheduler runs a task on each processor.
+    These are the ones that run now, or the `n_tasks` that its pass will have there, if they are more: the first one of
+    them is to leave room for the others. The bits do not depend on it. Dask's own scheduler runs a task on each
+    processor.
     """
     try:
         worker = distributed.get_worker()
     except ValueError:
         return 1
-    running = max(1, len(worker.state.executing))
-    return max(1, int(worker.state.nthreads) // running)
+    return max(1, int(worker.state.nthreads) // max(1, n_tasks, len(worker.state.executing)))

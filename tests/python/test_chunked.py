@@ -10,10 +10,12 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 import weakref
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix
@@ -26,7 +28,7 @@ from gaussmix._checkpoint import _digest
 from gaussmix._dispatch import core
 from gaussmix._progress import Meter, Reporter
 from gaussmix._safetensors import parse, serialize
-from gaussmix._sources import BlockSource, open_source, read_ahead
+from gaussmix._sources import BlockSource, ReadAhead, open_source
 
 CUTS = [0, 17, 17, 100]
 DATA = np.random.default_rng(1).normal(size=(200, 3)) * [1, 2, 3] + np.repeat([[0.0], [8]], 100, axis=0)
@@ -437,9 +439,10 @@ def test_a_frame_with_names_of_two_types():
 
 
 @pytest.mark.parametrize("module", ["pyarrow.parquet", "dask"])
-def test_a_missing_package_is_named(monkeypatch, module):
+def test_a_missing_package_is_named(monkeypatch, tmp_path, module):
     monkeypatch.setitem(sys.modules, module, None)
-    rows = type("Array", (), {"__module__": "dask.array"})() if module == "dask" else "a.parquet"
+    (tmp_path / "a.parquet").touch()
+    rows = type("Array", (), {"__module__": "dask.array"})() if module == "dask" else tmp_path / "a.parquet"
     with pytest.raises(ImportError, match=rf"pip install {module.partition('.')[0]}, or pip install 'gaussmix\["):
         chunked.fit(rows)
 
@@ -452,12 +455,73 @@ def test_a_missing_package_is_named(monkeypatch, module):
     [
         (iter([DATA]), "only once"),
         (5, "but got int"),
-        ("a.csv", "end in .npy"),
+        (__file__, "end in .npy"),
+        ({"v": DATA}, r"A dict holds arrays by name: pass one of them, source\[name\]"),
+        (csr_array(DATA), "Sparse data was passed for X, but dense data is required"),
+        ([DATA, csr_array(DATA)], "Block 1: Sparse data was passed for X, but dense data is required"),
     ],
 )
 def test_what_is_no_source(source, message):
     with pytest.raises(TypeError, match=message):
         chunked.fit(source)
+
+
+@pytest.mark.parametrize("name", ["gone.npy", "gone.parquet", "gone*.npy"])
+def test_files_that_are_not_there(tmp_path, name):
+    np.save(tmp_path / "a.npy", DATA)
+    message = rf"no such file: .*{re.escape(name)}"
+    for rows in (tmp_path / name, [tmp_path / "a.npy", tmp_path / name]):
+        with pytest.raises(FileNotFoundError, match=message):
+            chunked.fit(rows)
+    with pytest.raises(FileNotFoundError, match=message):
+        chunked.fit(tmp_path / "a.npy", sample_weight=tmp_path / name)
+
+
+def test_a_folder_and_a_pattern_stand_for_their_files(tmp_path):
+    for i, (X, w) in enumerate(cut(DATA, WEIGHTS, [70, 90])):
+        for kind, array in (("rows", X), ("weights", w)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            np.save(tmp_path / kind / f"{i}.npy", array)
+    (tmp_path / "rows" / "_other").touch()
+    model = chunked.fit(tmp_path / "rows", sample_weight=tmp_path / "weights", **START)
+    assert_same_model(model, fit_in_memory())
+    assert_same_bits(chunked.fit(str(tmp_path / "rows" / "*.npy"), sample_weight=tmp_path / "weights", **START), model)
+    with pytest.raises(TypeError, match="files that end in"):
+        chunked.fit(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Dask's own
+def test_a_folder_as_dask_writes_it(tmp_path):
+    pandas, dataframe = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame(DATA, columns=["x", "y", "z"])
+    dataframe.from_pandas(frame, npartitions=3).to_parquet(tmp_path / "d.parquet")
+    assert_same_model(chunked.fit(tmp_path / "d.parquet", **START), chunked.fit(DATA, **START))
+
+
+def test_one_number_weighs_all_rows(tmp_path):
+    np.save(tmp_path / "a.npy", DATA)
+    expected = GaussianMixture(**START).fit(DATA, sample_weight=2.5)
+    sources = [DATA, [DATA[:90], DATA[90:]], lambda: iter([DATA]), tmp_path / "a.npy", frame_of("pandas", DATA)]
+    for source in sources:
+        assert_same_model(chunked.fit(source, sample_weight=2.5, **START), expected)
+
+
+@pytest.mark.parametrize(("weights", "message"), [([WEIGHTS], "fewer"), ([WEIGHTS] * 3, "more")])
+def test_weights_of_another_number_of_blocks(weights, message):
+    with pytest.raises(ValueError, match=f"sample_weight has {message} blocks than the rows"):
+        chunked.fit([DATA, DATA], sample_weight=weights)
+
+
+def test_an_array_of_one_dimension():
+    with pytest.raises(ValueError, match=r"Expected 2D array, got 1D array instead: the source has the shape \(200,\)"):
+        chunked.fit(WEIGHTS)
+
+
+def test_a_callable_that_returns_the_same_iterator():
+    blocks = iter([DATA, DATA])
+    with pytest.raises(ValueError, match=r"Block 0: it has no rows in this pass.* a callable, by a new iterator"):
+        chunked.fit(lambda: blocks)
 
 
 @pytest.mark.parametrize(
@@ -571,18 +635,18 @@ def test_the_next_block_is_read_while_this_one_is_used():
             yield i
         reading[3].set()
 
-    for i in read_ahead(blocks()):
-        # Without a reader of its own this would wait for ever: no one asks for the next block.
-        assert reading[i + 1].wait(60)
-        # No further one is read: two at most are in memory.
-        assert not any(event.is_set() for event in reading[i + 2 :])
+    with ReadAhead(blocks()) as read:
+        for i in read:
+            # Without a reader of its own this would wait for ever: no one asks for the next block.
+            assert reading[i + 1].wait(60)
+            # No further one is read: two at most are in memory.
+            assert not any(event.is_set() for event in reading[i + 2 :])
 
 
 def test_a_reader_ends_with_its_pass():
     before = threading.active_count()
-    blocks = read_ahead(iter(range(100)))
-    assert next(blocks) == 0
-    blocks.close()
+    with ReadAhead(iter(range(100))) as blocks:
+        assert next(iter(blocks)) == 0
     assert threading.active_count() == before
 
 
@@ -595,6 +659,59 @@ def test_blocks_are_not_read_by_the_calling_thread():
 
     chunked.fit(blocks, 1)
     assert threading.current_thread() not in threads
+
+
+def test_a_source_is_closed_where_it_is_read():
+    """As a connection to a database must be, whether the pass ends or fails."""
+    threads = []
+
+    def blocks(of_second):
+        try:
+            threads.append(threading.get_ident())
+            yield DATA
+            yield of_second
+            yield DATA
+        finally:
+            threads.append(threading.get_ident())
+
+    chunked.fit(lambda: blocks(DATA), 1)
+    with pytest.raises(ValueError, match="Block 1: Expected 2D array"):
+        chunked.fit(lambda: blocks(DATA[0]), 1)
+    assert threads[::2] == threads[1::2]
+    assert threading.get_ident() not in threads
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+import numpy as np
+from gaussmix import chunked
+
+slow = threading.Event()
+
+def blocks():
+    yield np.random.default_rng(0).normal(size=(50, 2))
+    slow.set()
+    time.sleep(float(sys.argv[1]))
+    yield np.zeros((50, 2))
+
+def interrupt():
+    slow.wait()
+    time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt).start()
+try:
+    chunked.fit(blocks)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent otherwise")
+def test_ctrl_c_does_not_wait_for_a_slow_source():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, "100"], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "interrupted\n", done.stderr
 
 
 def test_ctrl_c_leaves_the_model_so_far():
@@ -886,6 +1003,50 @@ def test_a_disk_that_is_full_does_not_end_the_fit(tmp_path, monkeypatch):
         assert_same_bits(fit_with_checkpoint(tmp_path / "fit"), whole)
 
 
+def test_the_bounds_of_a_long_fit_fit_into_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("gaussmix._safetensors.MAX_HEADER", 10_000)
+    params = {"checkpoint": tmp_path / "fit", "checkpoint_every": 1000, "tol": 0, "max_iter": 1000}
+    with pytest.warns(ConvergenceWarning) as told:
+        model = chunked.fit([DATA[:10]], 1, **params)
+    assert len(told) == 1
+    assert gaussmix.load(tmp_path / "fit").lower_bounds_ == model.lower_bounds_
+
+
+def test_a_model_that_no_file_can_hold_does_not_end_the_fit(tmp_path, monkeypatch):
+    whole = fit_with_checkpoint(None)
+    monkeypatch.setattr("gaussmix._safetensors.MAX_HEADER", 100)
+    with pytest.warns(UserWarning, match=r"checkpoint cannot be written, .* would be longer than 16 MiB"):
+        assert_same_bits(fit_with_checkpoint(tmp_path / "fit"), whole)
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_what_ends_a_fit_is_raised_though_the_disk_is_full(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gaussmix._checkpoint.replace_file", full)
+    model = GaussianMixture(**START, tol=0)
+    plan = Plan(checkpoint=tmp_path / "fit", checkpoint_every=1000)
+    monkeypatch.setattr(gaussmix._block_fit._BlockFit, "_run_restart", lambda *_: 1 / 0)
+    monkeypatch.setattr(gaussmix._block_fit._BlockFit, "show", lambda _: True)
+    with pytest.raises(ZeroDivisionError):
+        fit_blocks(model, Blocks(cut(DATA, None, CUTS)), plan)
+
+
+def test_going_on_with_another_instruction_set_warns(under_way):
+    ended = under_way.with_name("ended")
+    fit_with_checkpoint(ended)
+    for path in (under_way, ended):
+        rewrite(path, set_in("computed_by", value="gaussmix 0.1.0 with other"))
+    with pytest.warns(
+        UserWarning, match=r"begun by gaussmix 0.1.0 with other and goes on with gaussmix .*GAUSSMIX_ISA"
+    ):
+        model = fit_with_checkpoint(under_way)
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        assert_same_bits(fit_with_checkpoint(ended), model)
+        fit_with_checkpoint(under_way)
+
+
 # Damaged checkpoints.
 
 
@@ -975,9 +1136,12 @@ def test_what_is_written_anew_is_a_checkpoint(under_way):
         (set_in("restarts", 0, "ended", value=False), "lacks its end"),
         (set_in("restarts", 1, "failed", value=True), "record of a restart"),
         (set_in("restarts", 1, "converged", value=1), "record of a restart"),
-        (set_in("restarts", 1, "bounds", value=["a"]), "record of a restart"),
-        (set_in("restarts", 1, "bounds", 0, value=float("nan")), "record of a restart"),
-        (set_in("restarts", 1, "bounds", value=[]), "record of a restart"),
+        (set_in("computed_by", value=1), "what computed it"),
+        (set_tensor("restart_lower_bounds", lambda bounds: bounds.astype(int)), "restart_lower_bounds"),
+        (set_tensor("restart_lower_bounds", lambda bounds: bounds * np.nan), "restart_lower_bounds"),
+        (set_tensor("restart_lower_bounds", lambda bounds: bounds - np.inf), "record of a restart"),
+        (set_tensor("restarts", lambda restarts: restarts[::-1].copy()), "record of a restart"),
+        (set_tensor("restarts", lambda restarts: restarts[:1]), "restarts are not valid"),
         (set_in("restarts", 1, "previous_bound", value=float("nan")), "record of a restart"),
         (set_in("restarts", 1, "other", value=1), "record of the fit"),
         (set_in("restarts", 1, "state", value=[4]), "record of the fit"),
@@ -997,7 +1161,8 @@ def test_a_checkpoint_that_was_tampered_with(under_way, change, message):
 
 
 @pytest.mark.parametrize(
-    "change", [set_tensor("restart.1.means", lambda means: means + 5), set_in("restarts", 1, "bounds", 0, value=-1.5)]
+    "change",
+    [set_tensor("restart.1.means", lambda means: means + 5), set_tensor("restart_lower_bounds", lambda b: b - 1)],
 )
 def test_a_checkpoint_that_is_damaged(under_way, change):
     rewrite(under_way, change, signed=False)
@@ -1036,24 +1201,25 @@ def blocks():
         time.sleep(float(sys.argv[3]))
         yield np.array(rows[first : first + 500])
 
-model = chunked.fit(blocks, 5, random_state=0, n_init=2, tol=0, max_iter=15, sample_size=100,
+model = chunked.fit(blocks, 5, random_state=0, n_init=2, tol=0, max_iter=15, sample_size=100, seeding=sys.argv[5],
                     checkpoint=sys.argv[2] or None, checkpoint_every=1)
 model.save(sys.argv[4])
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")
-def test_after_a_kill_the_fit_ends_with_the_same_bits(tmp_path):
+@pytest.mark.parametrize(("seeding", "kills"), [("reservoir", 2), ("k-means||", 1)])
+def test_after_a_kill_the_fit_ends_with_the_same_bits(tmp_path, seeding, kills):
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(2000, 3)))
     (tmp_path / "fit.py").write_text(SCRIPT)
 
     def command(checkpoint, pause, out):
-        arguments = [tmp_path / "rows.npy", checkpoint, pause, tmp_path / out]
+        arguments = [tmp_path / "rows.npy", checkpoint, pause, tmp_path / out, seeding]
         return [sys.executable, "-W", "ignore", tmp_path / "fit.py", *map(str, arguments)]
 
     subprocess.run(command("", 0, "whole"), check=True, timeout=300)
     checkpoint = tmp_path / "checkpoint"
-    for _ in range(2):
+    for _ in range(kills):
         written = os.stat(checkpoint).st_mtime_ns if checkpoint.exists() else 0
         fit = subprocess.Popen(command(checkpoint, 0.01, "killed"))
         try:

@@ -1,5 +1,6 @@
 """gaussmix.dask: the numbers of a fit in memory, the same bits on any cluster, and what goes wrong on one."""
 
+import asyncio
 import functools
 import importlib
 import operator
@@ -11,13 +12,16 @@ import time
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from cases import assert_same_bits, assert_same_model, explicit_start
 from gaussmix import GaussianMixture as InMemory
-from gaussmix import _dispatch
+from gaussmix import _dispatch, chunked
 from gaussmix._passes import tree_reduce
+from test_estimator_checks import expected_failed_checks
 
 pytest.importorskip("dask", reason="gaussmix.dask needs Dask")
 pytest.importorskip("distributed", reason="gaussmix.dask needs distributed")
@@ -109,8 +113,10 @@ def die_once(marker, per_block, index, X, sample_weight):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-def test_a_killed_worker_costs_nothing_but_time(client, monkeypatch, tmp_path):
-    model = GaussianMixture(**explicit_start(ROWS, K, "full"), max_iter=6, tol=0)
+@pytest.mark.parametrize("when", [1, 4, 10], ids=["survey", "seeding", "iteration"])
+def test_a_killed_worker_costs_nothing_but_time(client, monkeypatch, tmp_path, when):
+    """The first pass looks at the rows, k-means|| takes seven, and then come the iterations."""
+    model = GaussianMixture(K, random_state=0, max_iter=3, tol=0)
     expected = clone(model).fit(blocks())
     before = set(client.nthreads())
     reduce, passes = Collection.reduce, []
@@ -118,12 +124,12 @@ def test_a_killed_worker_costs_nothing_but_time(client, monkeypatch, tmp_path):
     def killing(self, per_block, merge):
         passes.append(per_block)
         deadly = functools.partial(die_once, tmp_path / "dead", per_block)
-        return reduce(self, deadly if len(passes) == 4 else per_block, merge)
+        return reduce(self, deadly if len(passes) == when else per_block, merge)
 
     monkeypatch.setattr(Collection, "reduce", killing)
     model.fit(blocks())
     assert (tmp_path / "dead").exists()
-    assert len(passes) > 4
+    assert len(passes) == 1 + 7 + 3 + 1
     assert_same_bits(model, expected)
     client.wait_for_workers(2)
     assert set(client.nthreads()) != before  # one of them is new
@@ -233,6 +239,29 @@ def test_errors_name_the_block(client):
         model.fit(da.ones(10))
 
 
+def test_sparse_blocks_and_delayed_weights(client):
+    with pytest.raises(TypeError, match="Block 0: Sparse data was passed for X, but dense data is required"):
+        GaussianMixture(K).fit(blocks(chunks=(N,)).map_blocks(csr_array, meta=csr_array((0, D))))
+    with pytest.raises(TypeError, match=r"sample_weight should be a dask array .* but got Delayed"):
+        GaussianMixture(K).fit(blocks(), sample_weight=dask.delayed(WEIGHTS))
+
+
+def test_rows_that_are_lost(client):
+    with distributed.Client(client.scheduler.address, set_as_default=False) as other, other.as_current():
+        X = blocks().persist()
+    with pytest.raises(RuntimeError, match="Rows are lost, and cannot be made anew: the client was closed"):
+        GaussianMixture(K).fit(X)
+
+
+def test_an_asynchronous_client_is_refused(client):
+    async def fit():
+        async with distributed.Client(client.scheduler.address, asynchronous=True, set_as_default=False) as other:
+            with other.as_current(), pytest.raises(RuntimeError, match="The client in use is asynchronous"):
+                GaussianMixture(K).fit(blocks())
+
+    asyncio.run(fit())
+
+
 def test_rows_that_are_too_few(client):
     model = GaussianMixture(K)
     with pytest.raises(ValueError, match="Expected n_samples >= n_components but got n_components = 4, n_samples = 3"):
@@ -314,10 +343,86 @@ def test_the_workers_forget_the_rows_after_a_fit(client, fails, weighted):
     raise AssertionError(f"the workers still hold {client.has_what()}")
 
 
-def test_rows_that_the_cluster_keeps_are_not_kept_twice(client):
-    X = blocks().persist()
-    source = Collection(X, keep=True)
-    assert [block.key for _, run in source._runs for block, _ in run] == [row[0] for row in X.__dask_keys__()]
+def received(client):
+    """Return the bytes that workers have had from each other so far."""
+    return sum(
+        client.run(lambda dask_worker: sum(entry["total"] for entry in dask_worker.transfer_incoming_log)).values()
+    )
+
+
+def held(client):
+    """Return the bytes that workers hold, of what they have made and what they have had from each other."""
+    of_workers = client.run(lambda dask_worker: sum(state.nbytes or 0 for state in dask_worker.state.tasks.values()))
+    return sum(of_workers.values())
+
+
+def count_rows(index, X, sample_weight):
+    assert sample_weight is None or X.shape == (len(sample_weight), 50)
+    return [len(X)]
+
+
+@pytest.mark.parametrize("kind", ["array", "weights", "frame", "lazy"])
+def test_rows_stay_on_their_workers_and_are_not_kept_twice(client, kind):
+    """Small blocks in a row lie on one worker and the other in turn, so that no two neighbours are together."""
+    held_before = held(client)
+    parts = np.split(np.random.default_rng(0).normal(size=(6_400, 50)), 64)
+    workers = sorted(client.nthreads())
+    if kind == "frame":
+        pandas, frames = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+        parts = [pandas.DataFrame(part) for part in parts]
+    lying = [client.scatter(part, workers=[workers[i % 2]], hash=False) for i, part in enumerate(parts)]
+    if kind == "frame":
+        X = frames.from_delayed(lying, meta=parts[0][:0]).persist()
+        distributed.wait(X)
+        lying.clear()  # or there are two of each
+    else:
+        X = da.concatenate([da.from_delayed(part, (100, 50), np.float64) for part in lying])
+    if kind == "lazy":
+        X = X + 1
+    before, n_bytes = received(client), 6_400 * 50 * 8
+    source = Collection(X, np.ones(6_400) if kind == "weights" else None, keep=True)
+    if kind in ("array", "weights"):  # of a frame nobody knows the lengths, and what is made lies anywhere
+        assert len(source._runs) <= 16  # several blocks make a task, though they are no neighbours
+    if kind == "lazy":
+        before = received(client)
+    for _ in range(3):
+        assert source.reduce(count_rows, operator.add) == [100] * 64
+    assert received(client) - before < n_bytes / 20
+    # Weights are a fiftieth of the rows.
+    assert held(client) - held_before < (2.1 if kind == "lazy" else 1.1) * n_bytes
+
+
+def test_the_tree_does_not_depend_on_where_blocks_lie(client):
+    lengths = tuple(1 + i % 3 for i in range(75))
+    expected = tree_reduce((f"{i}:{length}" for i, length in enumerate(lengths)), bracket)
+    workers, rng = sorted(client.nthreads()), np.random.default_rng(0)
+    for together in (1, 5, 75):
+        places = np.repeat(rng.integers(0, 2, 75), together)[:75]
+        lying = [
+            client.scatter(np.zeros((length, 1)), workers=[workers[place]], hash=False)
+            for length, place in zip(lengths, places, strict=True)
+        ]
+        X = da.concatenate([da.from_delayed(part, (n, 1), np.float64) for part, n in zip(lying, lengths, strict=True)])
+        source = Collection(X, keep=True)
+        assert len(source._runs) < 75
+        assert source.reduce(spell, bracket) == expected
+
+
+def test_a_fit_of_persisted_rows_has_the_same_bits(client):
+    X = blocks(chunks=(100,) * 30)
+    model = GaussianMixture(K, init_params="random_from_data", random_state=0, max_iter=2, tol=0)
+    for weights in (None, WEIGHTS):
+        expected = clone(model).fit(X, sample_weight=weights)
+        assert_same_bits(clone(model).fit(X.persist(), sample_weight=weights), expected)
+
+
+def test_a_fit_in_this_process_takes_what_lies_on_a_cluster(client):
+    """And computes the rest here, client or not."""
+    params = explicit_start(ROWS, K, "full") | {"max_iter": 3, "tol": 0}
+    expected = InMemory(**params).fit(ROWS, sample_weight=WEIGHTS)
+    rows, weights = blocks().persist(), da.from_array(WEIGHTS, chunks=700)
+    for X, w in ((rows, weights.persist()), (rows + 0, weights), (blocks(), weights.persist()), (blocks(), weights)):
+        assert_same_model(chunked.fit(X, sample_weight=w, **params), expected)
 
 
 def count_a_call(X, path):
@@ -328,7 +433,7 @@ def count_a_call(X, path):
 
 def test_without_a_client_the_blocks_are_made_in_each_pass(monkeypatch, tmp_path):
     """This process is not to hold them all."""
-    monkeypatch.setattr(gaussmix_dask, "_threads_of_the_cluster", lambda: None)
+    monkeypatch.setattr(gaussmix_dask, "_threads_of_workers", lambda: None)
     made = tmp_path / "made"
     X = blocks(ROWS, (1_500, 1_500)).map_blocks(count_a_call, made, dtype=ROWS.dtype, meta=np.empty((0, 0)))
     params = explicit_start(ROWS, K, "full") | {"max_iter": 3, "tol": 0}
@@ -352,6 +457,23 @@ def test_other_collections_are_refused():
             GaussianMixture(K).fit(other)
 
 
+def test_a_fit_goes_on_where_the_last_one_ended(client):
+    params = explicit_start(ROWS, K, "full") | {"max_iter": 3, "tol": 0}
+    model, expected = GaussianMixture(**params, warm_start=True), InMemory(**params, warm_start=True)
+    for _ in range(2):
+        assert_same_model(model.fit(blocks()), expected.fit(ROWS))
+    # And from a fit in memory.
+    assert_same_model(GaussianMixture.fit(model, ROWS).fit(blocks()), expected.fit(ROWS).fit(ROWS))
+
+
+@parametrize_with_checks(
+    [GaussianMixture(), GaussianMixture(n_components=2, init_params="random", warm_start=True)],
+    expected_failed_checks=expected_failed_checks,
+)
+def test_it_is_an_estimator_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
 def test_a_stream_comes_in_batches_in_memory():
     model = GaussianMixture(K, random_state=0)
     with pytest.raises(TypeError, match=r"partial_fit takes one batch in memory: pass X.compute\(\)"):
@@ -366,15 +488,19 @@ def threads_here(index, X, sample_weight):
 
 
 def test_a_task_keeps_to_the_threads_of_its_worker(client):
-    """One where the worker has one, whatever is asked for; both of two where there is nothing else to do."""
+    """One where the worker has one, whatever is asked for; where it has more, what others leave, also those to come."""
     for found in Collection(blocks()).reduce(threads_here, operator.add):
         assert found == (1, 1, 1, 1)
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=4, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster),
     ):
-        alone = Collection(blocks(chunks=(N,))).reduce(threads_here, operator.add)
-    assert alone == [(2, 2, 1, 2)]
+        for n_blocks, share in ((1, 4), (2, 2), (6, 1)):
+            for keep in (False, True):
+                source = Collection(blocks(chunks=(N // n_blocks,) * n_blocks), keep=keep)
+                found = source.reduce(threads_here, operator.add)
+                assert found == [(share, share, 1, share)] * n_blocks
+                source.release()
 
 
 def test_what_is_not_of_dask_goes_the_way_of_the_parent():

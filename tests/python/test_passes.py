@@ -111,6 +111,29 @@ def test_the_sample_does_not_depend_on_how_many_rows_are_drawn_from_at_a_time(pr
         np.testing.assert_array_equal(a, b, strict=True)
 
 
+def test_threads_that_survey_at_once_lose_no_rows(problem):
+    """Another thread may store other keys at any time: here whenever this one reads them."""
+    X, weights = problem
+
+    class Interleaved(_passes._SurveyBlock):
+        reads = 0
+
+        @property
+        def _largest(self):
+            self.reads += 1
+            return self.keys if self.reads % 2 else np.empty(0)
+
+        @_largest.setter
+        def _largest(self, keys):
+            self.keys = keys
+
+    block = Interleaved(51, 3, False)
+    parts = [block(i, *pair) for i, pair in enumerate(cut(X, weights, CUTS))]
+    found = tree_reduce(parts, lambda a, b: _passes._merge_surveys(51, a, b)).sample
+    for a, b in zip(found, survey(Blocks(cut(X, weights, CUTS)), 50, 3).sample, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+
+
 def test_the_survey_needs_little_memory_beside_the_rows():
     source = Blocks([(np.random.default_rng(0).normal(size=(1_000_000, 1)), None)])
     tracemalloc.start()
