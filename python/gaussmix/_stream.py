@@ -33,6 +33,10 @@ BUFFER_STEPS = 10
 BUFFER_BYTES = 64 * 2**20
 # It is fitted again whenever it has grown by this factor, so that all these fits cost about three of the last one.
 BUFFER_GROWTH = 1.5
+# The last of these fits goes on until an iteration gains this share of `tol`, for so many times `max_iter` iterations:
+# where EM is slow, a pass of small steps would not make up for what is left undone here, where rows are few.
+BUFFER_TOL = 1e-3
+BUFFER_ITERATIONS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +150,8 @@ def join_buffer(stream: Stream, batch: Batch, estimator: Any) -> tuple[Stream, A
         merged = rows.merge_repeated()
         return dataclasses.replace(stream, buffer=(merged,)), None
     fitted = type(estimator)(**(estimator.get_params(deep=False) | {"warm_start": False}))
+    if full:
+        fitted.tol, fitted.max_iter = BUFFER_TOL * fitted.tol, BUFFER_ITERATIONS * fitted.max_iter
     n_threads = threads(estimator.n_threads)
     checked = Rows([rows.X], rows.X.shape, rows.X.dtype)
     try:
