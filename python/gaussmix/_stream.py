@@ -3,12 +3,12 @@
 With s the sufficient statistics of a row, each batch is one E-step and one M-step (Cappé and Moulines 2009; Liang and
 Klein 2009):
 
-    s <- (1 - gamma) s + gamma s_batch,    theta <- maximize(s),    gamma = 1 - (1 - (t + t0)^-alpha)^(w / u)
+    s <- (1 - gamma) s + gamma s_batch,    theta <- maximize(s),    gamma = 1 - (1 - max((t + t0)^-alpha, f))^(w / u)
 
 where w is the weight of the batch and t = W / u the time: the weight W of all rows so far in units u, of which the
-buffer of the first batches is about ten. A batch of weight u so takes the published step (t + t0)^-alpha, and what is
-cut into smaller batches takes as many smaller steps. Without forgetting, s is the plain mean over all rows. A
-`Stream` is never changed but replaced, when all of a call has succeeded.
+buffer of the first batches is about ten. A batch of weight u so takes the published step (t + t0)^-alpha, or the
+floor f if that is larger, and what is cut into smaller batches takes as many smaller steps. Without forgetting, s is
+the plain mean over all rows. A `Stream` is never changed but replaced, when all of a call has succeeded.
 """
 
 from __future__ import annotations
@@ -192,13 +192,13 @@ def begin_with_model(estimator: Any, batch: Batch) -> Stream:
     return Stream(weight, weight / row_weight, max(1, round(weight / unit)), unit, statistics, None)
 
 
-def remembered_weight(stream: Stream, weight: float, offset: float, power: float) -> float:
+def remembered_weight(stream: Stream, weight: float, offset: float, power: float, floor: float) -> float:
     """Return the weight that earlier batches keep beside one of some weight, which the stream has counted already.
 
     It is (1 - gamma) / gamma times that weight. Within the first steps of time, which only a model that was given has
     without a buffer, it is at most what there has been.
     """
-    at_unit = (stream.weight / stream.unit + offset) ** -power
+    at_unit = max((stream.weight / stream.unit + offset) ** -power, floor)
     if at_unit >= 1:
         return 0.0
     # With 1 - gamma = exp(-x), from x itself: gamma would underflow with the weight. Beyond 700 nothing is left.
@@ -224,7 +224,8 @@ def advance(stream: Stream, batch: Batch, estimator: Any, *, single: bool) -> Ad
     keep = 1.0
     forgets = estimator.step_power is not None and stream.buffer is None
     if forgets:
-        kept = remembered_weight(stream, batch.weight, estimator.step_offset, estimator.step_power)
+        steps = estimator.step_offset, estimator.step_power, estimator.step_floor
+        kept = remembered_weight(stream, batch.weight, *steps)
         keep = max(kept / statistics.total_weight, np.finfo(np.float64).tiny)
     step = Step(batch, statistics, keep, stream.weight / stream.rows, forgets, estimator)
     result = core.mixtures[kind].fit_passes(
