@@ -3,7 +3,9 @@
 import copy
 import doctest
 import pickle
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -107,14 +109,37 @@ def test_an_e_step_and_an_m_step_are_an_iteration(model, blobs):
     assert found.n_iter_ == 1
 
 
-def test_em_by_hand_over_blocks_is_the_fit(model, blobs):
-    kind = model.covariance_type
-    fitted = GaussianMixture(**explicit_start(blobs, 3, kind), max_iter=10, tol=0).fit(blobs)
-    found = model
-    for _ in range(10):
-        found = maximize(sum(Statistics.accumulate(found, X) for X in np.array_split(blobs, 7)))
+def em_of_the_guide():
+    """Return the loop that the guide to streams calls exact."""
+    guide = Path(__file__).parents[2] / "docs" / "guide" / "streams.md"
+    (code,) = re.findall(r"```python\n(import numpy as np\n[^`]*def em.*?)```", guide.read_text("utf-8"), re.DOTALL)
+    found = {}
+    exec(code, found)
+    return found["em"]
+
+
+@pytest.mark.parametrize("size", [1, 60, 1_000])
+def test_the_loop_of_the_guide_is_exact_em(model, blobs, size):
+    batches = [blobs[i : i + size] for i in range(0, len(blobs), size)]
+    found = em_of_the_guide()(model, lambda: iter(batches))
+    fitted = GaussianMixture(**explicit_start(blobs, 3, model.covariance_type)).fit(blobs)
+    assert fitted.converged_
+    assert fitted.n_iter_ > 3
     for name in ARRAYS:
-        np.testing.assert_allclose(getattr(found, name), getattr(fitted, name), rtol=1e-7, atol=1e-10, err_msg=name)
+        expected = getattr(fitted, name)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-9, atol=1e-9 * scale, err_msg=name)
+    assert found.lower_bounds_[-1] == pytest.approx(fitted.lower_bounds_[-1], rel=1e-12)
+
+
+def test_exact_em_goes_on_from_a_stream(blobs):
+    stream = GaussianMixture(3, random_state=0)
+    for X in np.array_split(blobs, 12):
+        stream.partial_fit(X)
+    found = em_of_the_guide()(stream, lambda: np.array_split(blobs, 12), tol=1e-6, max_iter=30)
+    goes_on = copy.deepcopy(stream).set_params(warm_start=True, tol=1e-6, max_iter=30).fit(blobs)
+    for name in ARRAYS:
+        np.testing.assert_allclose(getattr(found, name), getattr(goes_on, name), rtol=1e-9, atol=1e-9, err_msg=name)
 
 
 def test_em_by_hand_over_frames_keeps_the_names_of_the_features(blobs):
