@@ -332,10 +332,10 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         """Take one batch of a stream: a step of stepwise EM [1]_ [2]_.
 
         The first batches are kept, and fitted together whenever they have grown by half: until there are ten batches
-        and enough rows (5,000, or ten for each component and parameter of a mean), or 64 MiB of them; the last of these
-        fits goes on to ``tol / 1000``, for ``10 * max_iter`` iterations at most. Until then the order of the components
-        may change from call to call. From there on each batch is one E-step and one M-step, and only statistics are
-        kept. After `fit` the stream goes on from its model; `fit` starts anew.
+        and enough rows (5,000, or ten for each component and parameter of a mean), or 64 MiB of them. Where these rows
+        outnumber the parameters, the last fit goes on to ``tol / 1000``, for ``10 * max_iter`` iterations at most.
+        Until then the order of the components may change from call to call. From there on each batch is one E-step and
+        one M-step, and only statistics are kept. After `fit` the stream goes on from its model; `fit` starts anew.
 
         Parameters
         ----------

@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from gaussmix._batch import Batch
-from gaussmix._dispatch import core, full_model, threads
+from gaussmix._dispatch import core, full_model, n_parameters, threads
 from gaussmix._passes import Moments
 from gaussmix._step import Step, without_regularisation
 from gaussmix._validation import Rows
@@ -34,7 +34,8 @@ BUFFER_BYTES = 64 * 2**20
 # It is fitted again whenever it has grown by this factor, so that all these fits cost about three of the last one.
 BUFFER_GROWTH = 1.5
 # The last of these fits goes on until an iteration gains this share of `tol`, for so many times `max_iter` iterations:
-# where EM is slow, a pass of small steps would not make up for what is left undone here, where rows are few.
+# where EM is slow, a pass of small steps would not make up for what is left undone here, where rows are few. If they
+# are fewer than the parameters, to go on would rather fit their noise.
 BUFFER_TOL = 1e-3
 BUFFER_ITERATIONS = 10
 
@@ -150,7 +151,7 @@ def join_buffer(stream: Stream, batch: Batch, estimator: Any) -> tuple[Stream, A
         merged = rows.merge_repeated()
         return dataclasses.replace(stream, buffer=(merged,)), None
     fitted = type(estimator)(**(estimator.get_params(deep=False) | {"warm_start": False}))
-    if full:
+    if full and len(rows.X) >= n_parameters(estimator.covariance_type, estimator.n_components, d):
         fitted.tol, fitted.max_iter = BUFFER_TOL * fitted.tol, BUFFER_ITERATIONS * fitted.max_iter
     n_threads = threads(estimator.n_threads)
     checked = Rows([rows.X], rows.X.shape, rows.X.dtype)

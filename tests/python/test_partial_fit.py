@@ -630,6 +630,13 @@ def test_the_stream_begins_where_em_has_converged():
     assert brief.n_iter_ == 0
 
 
+def test_few_rows_for_many_parameters_are_fitted_no_further_than_tol(small_buffer):
+    X = draw(200, d=4)
+    model = stream(batches(X, 20), n_components=20)  # of 299 parameters
+    assert model._stream.buffer is None
+    assert_same_bits(model, GaussianMixture(20, random_state=0).fit(X))
+
+
 def test_passes_over_real_rows_come_near_their_fit():
     X, k = real_data()["digits"]
     rng = np.random.default_rng(0)
