@@ -21,7 +21,7 @@ State = tuple[int, int, list[int], list[tuple[str, int, int, int, bool]]]
 CORE = f"gaussmix {core.config['version']} with {isa}"
 
 # Parameters of the estimator that the numbers of a fit do not depend on.
-_FREE = {"n_threads", "step_offset", "step_power", "verbose", "verbose_interval", "warm_start"}
+_FREE = {"n_threads", "step_floor", "step_offset", "step_power", "verbose", "verbose_interval", "warm_start"}
 
 
 @dataclass(frozen=True)

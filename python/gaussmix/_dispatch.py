@@ -101,6 +101,13 @@ def covariance_shape(covariance_type: str, n_components: int, n_features: int) -
     return {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[covariance_type]
 
 
+def n_parameters(covariance_type: str, n_components: int, n_features: int) -> int:
+    """Return the number of free parameters of a mixture."""
+    k, d = n_components, n_features
+    matrix = d * (d + 1) // 2
+    return k * (d + 1) - 1 + {"full": k * matrix, "tied": matrix, "diag": k * d, "spherical": k}[covariance_type]
+
+
 FITTED = ("weights_", "means_", "precisions_cholesky_")
 _models: weakref.WeakKeyDictionary[Any, tuple[str, list[NDArray[Any]], core.Mixture]] = weakref.WeakKeyDictionary()
 

@@ -135,7 +135,10 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         t0 of the step sizes of `partial_fit`, :math:`(t + t_0)^{-\alpha}`: the greater, the smaller are early steps.
     step_power : float or None, default=0.7
         Their :math:`\alpha`, in (0, 1]: the smaller, the sooner `partial_fit` forgets; it settles where alpha is over
-        0.5. None forgets nothing: the statistics of all batches count alike.
+        0.5. None forgets nothing: every row counts alike, under the mixture that it met.
+    step_floor : float, default=0.0
+        Smallest step size of `partial_fit`, in [0, 1): it remembers the last 1 / `step_floor` steps or so however long
+        the stream is, and never settles entirely. Without effect where `step_power` is None.
 
     Attributes
     ----------
@@ -209,6 +212,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         "n_threads": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
         "step_offset": [Interval(Real, 0.0, None, closed="left")],
         "step_power": [Interval(Real, 0.0, 1.0, closed="right"), None],
+        "step_floor": [Interval(Real, 0.0, 1.0, closed="left")],
     }
 
     # What partial_fit remembers of its batches; of the last fit, the weight of the rows, how many had one, and what it
@@ -238,6 +242,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         n_threads: int | None = None,
         step_offset: float = 2.0,
         step_power: float | None = 0.7,
+        step_floor: float = 0.0,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -256,6 +261,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.n_threads = n_threads
         self.step_offset = step_offset
         self.step_power = step_power
+        self.step_floor = step_floor
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -326,9 +332,10 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         """Take one batch of a stream: a step of stepwise EM [1]_ [2]_.
 
         The first batches are kept, and fitted together whenever they have grown by half: until there are ten batches
-        and enough rows (5,000, or ten for each component and parameter of a mean), or 64 MiB of them. Until then the
-        order of the components may change from call to call. From there on each batch is one E-step and one M-step, and
-        only statistics are kept. After `fit` the stream goes on from its model; `fit` starts anew.
+        and enough rows (5,000, or ten for each component and parameter of a mean), or 64 MiB of them. Where these rows
+        outnumber the parameters, the last fit goes on to ``tol / 1000``, for ``10 * max_iter`` iterations at most.
+        Until then the order of the components may change from call to call. From there on each batch is one E-step and
+        one M-step, and only statistics are kept. After `fit` the stream goes on from its model; `fit` starts anew.
 
         Parameters
         ----------

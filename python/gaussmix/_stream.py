@@ -3,12 +3,12 @@
 With s the sufficient statistics of a row, each batch is one E-step and one M-step (Cappé and Moulines 2009; Liang and
 Klein 2009):
 
-    s <- (1 - gamma) s + gamma s_batch,    theta <- maximize(s),    gamma = 1 - (1 - (t + t0)^-alpha)^(w / u)
+    s <- (1 - gamma) s + gamma s_batch,    theta <- maximize(s),    gamma = 1 - (1 - max((t + t0)^-alpha, f))^(w / u)
 
 where w is the weight of the batch and t = W / u the time: the weight W of all rows so far in units u, of which the
-buffer of the first batches is about ten. A batch of weight u so takes the published step (t + t0)^-alpha, and what is
-cut into smaller batches takes as many smaller steps. Without forgetting, s is the plain mean over all rows. A
-`Stream` is never changed but replaced, when all of a call has succeeded.
+buffer of the first batches is about ten. A batch of weight u so takes the published step (t + t0)^-alpha, or the
+floor f if that is larger, and what is cut into smaller batches takes as many smaller steps. Without forgetting, s is
+the plain mean over all rows. A `Stream` is never changed but replaced, when all of a call has succeeded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from gaussmix._batch import Batch
-from gaussmix._dispatch import core, full_model, threads
+from gaussmix._dispatch import core, full_model, n_parameters, threads
 from gaussmix._passes import Moments
 from gaussmix._step import Step, without_regularisation
 from gaussmix._validation import Rows
@@ -33,6 +33,11 @@ BUFFER_STEPS = 10
 BUFFER_BYTES = 64 * 2**20
 # It is fitted again whenever it has grown by this factor, so that all these fits cost about three of the last one.
 BUFFER_GROWTH = 1.5
+# The last of these fits goes on until an iteration gains this share of `tol`, for so many times `max_iter` iterations:
+# where EM is slow, a pass of small steps would not make up for what is left undone here, where rows are few. If they
+# are fewer than the parameters, to go on would rather fit their noise.
+BUFFER_TOL = 1e-3
+BUFFER_ITERATIONS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +151,8 @@ def join_buffer(stream: Stream, batch: Batch, estimator: Any) -> tuple[Stream, A
         merged = rows.merge_repeated()
         return dataclasses.replace(stream, buffer=(merged,)), None
     fitted = type(estimator)(**(estimator.get_params(deep=False) | {"warm_start": False}))
+    if full and len(rows.X) >= n_parameters(estimator.covariance_type, estimator.n_components, d):
+        fitted.tol, fitted.max_iter = BUFFER_TOL * fitted.tol, BUFFER_ITERATIONS * fitted.max_iter
     n_threads = threads(estimator.n_threads)
     checked = Rows([rows.X], rows.X.shape, rows.X.dtype)
     try:
@@ -186,13 +193,13 @@ def begin_with_model(estimator: Any, batch: Batch) -> Stream:
     return Stream(weight, weight / row_weight, max(1, round(weight / unit)), unit, statistics, None)
 
 
-def remembered_weight(stream: Stream, weight: float, offset: float, power: float) -> float:
+def remembered_weight(stream: Stream, weight: float, offset: float, power: float, floor: float) -> float:
     """Return the weight that earlier batches keep beside one of some weight, which the stream has counted already.
 
     It is (1 - gamma) / gamma times that weight. Within the first steps of time, which only a model that was given has
     without a buffer, it is at most what there has been.
     """
-    at_unit = (stream.weight / stream.unit + offset) ** -power
+    at_unit = max((stream.weight / stream.unit + offset) ** -power, floor)
     if at_unit >= 1:
         return 0.0
     # With 1 - gamma = exp(-x), from x itself: gamma would underflow with the weight. Beyond 700 nothing is left.
@@ -218,7 +225,8 @@ def advance(stream: Stream, batch: Batch, estimator: Any, *, single: bool) -> Ad
     keep = 1.0
     forgets = estimator.step_power is not None and stream.buffer is None
     if forgets:
-        kept = remembered_weight(stream, batch.weight, estimator.step_offset, estimator.step_power)
+        steps = estimator.step_offset, estimator.step_power, estimator.step_floor
+        kept = remembered_weight(stream, batch.weight, *steps)
         keep = max(kept / statistics.total_weight, np.finfo(np.float64).tiny)
     step = Step(batch, statistics, keep, stream.weight / stream.rows, forgets, estimator)
     result = core.mixtures[kind].fit_passes(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._dispatch import core, model
+from gaussmix._dispatch import core, model, n_parameters
 from gaussmix._mixture import CovarianceType, GaussianMixture
 from gaussmix._progress import Bar
 from gaussmix._validation import Rows
@@ -46,13 +46,6 @@ class Candidate(NamedTuple):
         """Return about how many multiply-adds an EM iteration takes."""
         n, d = shape
         return float(n) * self.n_components * d * (d if self.covariance_type == "full" else 1)
-
-    def n_parameters(self, d: int) -> int:
-        """Return the number of free parameters in d dimensions."""
-        k = self.n_components
-        of_one = {"full": d * (d + 1) // 2, "diag": d, "spherical": 1}
-        of_all = d * (d + 1) // 2 if self.covariance_type == "tied" else k * of_one[self.covariance_type]
-        return of_all + k * d + k - 1
 
 
 class Best(NamedTuple):
@@ -207,8 +200,8 @@ class Sweep:
             if self._cancelled.is_set():
                 return
             estimator, record, error = None, FAILED.copy(), f"{type(reason).__name__}: {reason}"
-        record |= {"n_parameters": candidate.n_parameters(self._rows.shape[1])}
-        record |= {"fit_time": time.perf_counter() - started, "error": error}
+        size = n_parameters(candidate.covariance_type, candidate.n_components, self._rows.shape[1])
+        record |= {"n_parameters": size, "fit_time": time.perf_counter() - started, "error": error}
         with self._lock:
             self._note(candidate, record, estimator)
             self._bar.step(f"{candidate.covariance_type}, K={candidate.n_components}")

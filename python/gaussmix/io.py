@@ -159,6 +159,7 @@ _PARAMS = (
     "n_threads",
     "step_offset",
     "step_power",
+    "step_floor",
 )
 
 

@@ -10,6 +10,7 @@ LeVeque 1979). One iteration of EM over the blocks of some rows::
 from __future__ import annotations
 
 import dataclasses
+import math
 from numbers import Real
 from typing import Any, Self
 
@@ -24,19 +25,23 @@ from gaussmix._validation import check_rows, check_weights_of_rows
 
 __all__ = ["Statistics", "maximize"]
 
+# Relative differences that whoever makes statistics from responsibilities of their own may have.
+_TOLERANCE = 1e-6
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Statistics:
     r"""Weighted sufficient statistics of rows under a mixture.
 
-    A value: `+` and `scale` return new ones. It pickles as its arrays, so that workers can send it.
+    A value: its arrays are read-only copies, and `+` and `scale` return new ones. It pickles as its arrays, so that
+    workers can send it.
 
     Parameters
     ----------
     covariance_type : {"full", "tied", "diag", "spherical"}
         Type of the covariances.
     counts : ndarray of shape (n_components,)
-        Weight of the rows of each component, :math:`N_k = \sum_n w_n r_{nk}`.
+        Weight of the rows of each component, :math:`N_k = \sum_n w_n r_{nk}`; they sum to `total_weight`.
     means : ndarray of shape (n_components, n_features)
         Their means.
     covariances : ndarray
@@ -52,7 +57,8 @@ class Statistics:
     Raises
     ------
     ValueError
-        If the shapes do not fit together, a number is not finite, or a count or the total weight is negative.
+        If the shapes do not fit together, a number is not finite, a count, variance or the total weight is negative, a
+        covariance is not symmetric, or the counts do not sum to the total weight.
 
     See Also
     --------
@@ -84,7 +90,9 @@ class Statistics:
         if self.covariance_type not in core.statistics:
             raise ValueError(f"covariance_type must be one of {sorted(core.statistics)}, got {self.covariance_type!r}.")
         for name in ("counts", "means", "covariances"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+            array = np.array(getattr(self, name), dtype=np.float64, order="C")
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
         if self.means.ndim != 2:
             raise ValueError(f"means must have 2 dimensions, but got shape {self.means.shape}.")
         k, d = self.means.shape
@@ -92,7 +100,20 @@ class Statistics:
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} should have the shape of {shape}, but got {getattr(self, name).shape}.")
-        self._compiled()  # checks the values
+        self._compiled()  # checks that values are finite, and no weight is negative
+        if (_variances(self.covariance_type, self.covariances) < 0).any():
+            raise ValueError("variances must not be negative.")
+        if self.covariance_type in ("full", "tied"):
+            asymmetry = np.abs(self.covariances - np.swapaxes(self.covariances, -1, -2)).max()
+            if asymmetry > _TOLERANCE * np.abs(self.covariances).max():
+                raise ValueError("covariances must be symmetric.")
+        with np.errstate(over="ignore"):
+            sum_of_counts = float(self.counts.sum())
+        if not math.isclose(sum_of_counts, self.total_weight, rel_tol=_TOLERANCE, abs_tol=np.finfo(np.float64).tiny):
+            raise ValueError(f"counts must sum to total_weight = {self.total_weight!r}, but sum to {sum_of_counts!r}.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
     @classmethod
     def accumulate(cls, model: GaussianMixture, X: Any, sample_weight: ArrayLike | None = None) -> Self:
@@ -120,7 +141,7 @@ class Statistics:
         NotFittedError
             If it is not fitted.
         ValueError
-            If X has another number of features, or X or the weights are not valid.
+            If X has another number of features, X or the weights are not valid, or the statistics overflow.
         """
         if not isinstance(model, GaussianMixture):
             raise TypeError(f"model should be a gaussmix.GaussianMixture, but got {model!r}.")
@@ -151,7 +172,7 @@ class Statistics:
         Raises
         ------
         ValueError
-            If types, sizes or names differ.
+            If types, sizes or names differ, or the sum overflows.
         """
         if isinstance(other, int) and other == 0:
             return self
@@ -186,7 +207,7 @@ class Statistics:
         Raises
         ------
         ValueError
-            If the factor is not a positive number.
+            If the factor is not a positive number, or the weights overflow.
         """
         if not (isinstance(factor, Real) and np.isfinite(factor) and factor > 0):
             raise ValueError(f"factor must be a positive finite number, got {factor!r}.")
@@ -202,12 +223,23 @@ class Statistics:
     def _of(cls, s: core.Statistics, covariance_type: CovarianceType, names: tuple[str, ...] | None) -> Self:
         """Return compiled statistics as arrays, in the shapes of their type."""
         moments = Moments.of(s)
-        shape = covariance_shape(covariance_type, *moments.means.shape)
-        return cls(covariance_type, *moments._replace(covariances=moments.covariances.reshape(shape)), names)
+        for name, value in moments._asdict().items():
+            if not np.isfinite(value).all():
+                cause = "features" if name in ("means", "covariances") else "weights"
+                raise ValueError(f"{name} of the statistics overflow; divide the {cause} by a constant.")
+        found = moments.covariances.reshape(covariance_shape(covariance_type, *moments.means.shape)).copy()
+        variances = _variances(covariance_type, found)
+        np.maximum(variances, 0, out=variances)  # of equal rows they are rounding
+        return cls(covariance_type, *moments._replace(covariances=found), names)
 
     def _what(self) -> str:
         k, d = self.means.shape
         return f"{k} {self.covariance_type!r} components in {d} dimensions"
+
+
+def _variances(covariance_type: CovarianceType, covariances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the variances in covariances: a view."""
+    return np.einsum("...ii->...i", covariances) if covariance_type in ("full", "tied") else covariances
 
 
 @validate_params(
@@ -245,6 +277,13 @@ def maximize(statistics: Statistics, reg_covar: float = 1e-6, **params: Any) -> 
     """
     if not statistics.total_weight > 0:
         raise ValueError("statistics must have a positive total count and a positive total weight.")
+    least = np.finfo(np.float64).eps * statistics.counts.sum()
+    empty = np.flatnonzero(statistics.counts <= least).tolist()
+    if empty:
+        raise ValueError(
+            f"Components {empty} have no count: no row is theirs. Use fewer components, or fit or partial_fit, which "
+            "start such components again."
+        )
     kind = statistics.covariance_type
     model = GaussianMixture(len(statistics.counts), covariance_type=kind, reg_covar=reg_covar, **params)
     model._validate_params()

@@ -58,6 +58,7 @@ def everything(X: np.ndarray) -> gaussmix.GaussianMixture:
         n_threads=1,
         step_offset=3.0,
         step_power=0.75,
+        step_floor=0.01,
     )
     frame = pd.DataFrame(
         np.vstack([X, np.full((40, 3), 50.0)]), columns=pd.Index(["a", "Länge", 'x "y"'], dtype=object)

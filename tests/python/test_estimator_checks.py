@@ -1,6 +1,7 @@
 """scikit-learn's checks of estimators, for several settings."""
 
-from sklearn.utils.estimator_checks import parametrize_with_checks
+import pytest
+from sklearn.utils.estimator_checks import check_estimators_partial_fit_n_features, parametrize_with_checks
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
 
@@ -15,6 +16,13 @@ SETTINGS = [
     GaussianMixtureIC(2, 3, covariance_type=["diag", "tied"], criterion="icl", early_stopping=1, n_threads=2),
     GaussianMixtureIC(max_components=2, covariance_type="spherical", criterion="cv", cv=2),
 ]
+
+try:
+    from gaussmix.dask import GaussianMixture as OnDask
+except ImportError:  # without Dask
+    pass
+else:
+    SETTINGS.append(OnDask(n_components=2, covariance_type="tied"))
 
 
 def expected_failed_checks(estimator):
@@ -31,3 +39,9 @@ def expected_failed_checks(estimator):
 @parametrize_with_checks(SETTINGS, expected_failed_checks=expected_failed_checks)
 def test_estimator(estimator, check):
     check(estimator)
+
+
+# scikit-learn runs it for classifiers, regressors and clusterers alone.
+@pytest.mark.parametrize("estimator", [s for s in SETTINGS if hasattr(s, "partial_fit")], ids=repr)
+def test_partial_fit(estimator):
+    check_estimators_partial_fit_n_features(type(estimator).__name__, estimator)

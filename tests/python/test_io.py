@@ -96,6 +96,7 @@ def test_all_parameters_are_kept(path):
         "n_init": 4,
         "step_offset": 3.5,
         "step_power": None,
+        "step_floor": 0.25,
     }
     starts = {
         "weights_init": [0.25, 0.75],

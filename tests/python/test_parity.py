@@ -193,4 +193,4 @@ def test_from_sklearn_takes_a_model_that_scikit_learn_fitted(blobs, covariance_t
 
 def test_parameters_are_scikit_learns_and_those_of_threads_and_streams():
     ours, theirs = GaussianMixture().get_params(), Peer().get_params()
-    assert ours == theirs | {"n_threads": None, "step_offset": 2.0, "step_power": 0.7}
+    assert ours == theirs | {"n_threads": None, "step_offset": 2.0, "step_power": 0.7, "step_floor": 0.0}

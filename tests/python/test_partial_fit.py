@@ -72,17 +72,16 @@ def mixture_of(moments, kind, reg):
     return n / n.sum(), means, covariances
 
 
-@pytest.mark.parametrize("power", [0.6, 1.0, None])
+@pytest.mark.parametrize(("power", "floor"), [(0.6, 0.0), (1.0, 0.0), (1.0, 0.07), (None, 0.07)])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_batches_take_the_published_steps(small_buffer, covariance_type, power, weighted):
+def test_batches_take_the_published_steps(small_buffer, covariance_type, power, floor, weighted):
     reg, offset, size = 1e-3, 2.0, 50
     X = draw(20 * size)
     w = np.random.default_rng(3).exponential(size=len(X)) if weighted else np.ones(len(X))
     w = w.reshape(20, size)
     w *= 2 * size / w.sum(axis=1, keepdims=True)  # every batch counts alike
-    model = GaussianMixture(
-        4, covariance_type=covariance_type, reg_covar=reg, step_power=power, step_offset=offset, random_state=0
-    )
+    params = {"step_power": power, "step_offset": offset, "step_floor": floor}
+    model = GaussianMixture(4, covariance_type=covariance_type, reg_covar=reg, random_state=0, **params)
     moments = None
     for t, (part, weights) in enumerate(zip(batches(X, size), w, strict=True), start=1):
         before = copy.deepcopy(model)
@@ -90,7 +89,7 @@ def test_batches_take_the_published_steps(small_buffer, covariance_type, power, 
         if t == 10:  # the buffer is full
             moments = [m / w[:10].sum() for m in raw_moments(model, X[: 10 * size], w[:10].ravel())]
         elif t > 10:
-            gamma = 1 / t if power is None else (t + offset) ** -power
+            gamma = 1 / t if power is None else max((t + offset) ** -power, floor)
             of_batch = raw_moments(before, part, weights)
             moments = [(1 - gamma) * m + gamma * b / weights.sum() for m, b in zip(moments, of_batch, strict=True)]
             for name, expected in zip(ARRAYS, mixture_of(moments, covariance_type, reg), strict=False):
@@ -327,6 +326,26 @@ def test_a_drift_is_followed_by_forgetting_and_only_by_it():
     np.testing.assert_allclose(keeps.weights_ @ keeps.means_, X.mean(axis=0), rtol=1e-9)
 
 
+def test_a_drift_late_in_a_stream_is_followed_where_steps_have_a_floor():
+    def rows(n, shift=0.0):
+        return draw(n, d=2, k=3, spread=4) + shift
+
+    fitted = GaussianMixture(3, random_state=0).fit(rows(500_000))  # a thousand steps of time
+    shifted = batches(rows(65_000, 1.5), 1_000)
+    held_out = np.concatenate(shifted[60:])
+    best = GaussianMixture(3, random_state=0).fit(np.concatenate(shifted[:60])).score(held_out)
+    settled, floored = (
+        stream(shifted[:60], copy.deepcopy(fitted).set_params(step_floor=floor)).score(held_out) for floor in (0.0, 0.1)
+    )
+    assert settled < best - 0.1
+    assert floored > best - 0.02
+
+
+def test_a_floor_under_the_steps_changes_no_bits():
+    parts = batches(draw(20_000), 1_000)  # forty steps of time, all above 40 ** -0.7 = 0.076
+    assert_same_bits(stream(parts), stream(parts, step_floor=0.07))
+
+
 def test_a_component_without_rows_is_started_again_where_the_density_is_low(covariance_type):
     rng = np.random.default_rng(0)
     model = GaussianMixture.from_parameters(
@@ -530,7 +549,7 @@ def test_another_shape_of_model_is_refused():
             stream([X]).set_params(**change).partial_fit(X)
 
 
-@pytest.mark.parametrize("bad", [{"step_power": 0.0}, {"step_power": 1.1}, {"step_offset": -1.0}])
+@pytest.mark.parametrize("bad", [{"step_power": 0.0}, {"step_power": 1.1}, {"step_offset": -1.0}, {"step_floor": 1.0}])
 def test_bad_parameters_are_refused(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         GaussianMixture(**bad).partial_fit(draw(10))
@@ -595,7 +614,27 @@ def test_one_pass_comes_near_the_fit_of_all_rows(case):
     d, k, spread = case
     X, held_out = draw(60_000, d, d, k, spread), draw(10_000, d, d, k, spread)
     model = stream(batches(X, 1_000), n_components=k)
-    assert model.score(held_out) > GaussianMixture(k, random_state=0).fit(X).score(held_out) - 0.02
+    for params in ({}, {"tol": 1e-5, "max_iter": 1_000}):
+        fitted = GaussianMixture(k, random_state=0, **params).fit(X)
+        assert model.score(held_out) > fitted.score(held_out) - 0.01
+
+
+def test_the_stream_begins_where_em_has_converged():
+    X = draw(5_000, 5, 5, 10, 0.8)  # EM is slow here
+    model = stream(batches(X, 500), n_components=10)
+    assert model._stream.buffer is None
+    converged = GaussianMixture(10, random_state=0, tol=1e-6, max_iter=1_000).fit(X)
+    assert_same_bits(model, converged)
+    assert converged.n_iter_ > 100
+    brief = stream(batches(X, 500), n_components=10, max_iter=0)
+    assert brief.n_iter_ == 0
+
+
+def test_few_rows_for_many_parameters_are_fitted_no_further_than_tol(small_buffer):
+    X = draw(200, d=4)
+    model = stream(batches(X, 20), n_components=20)  # of 299 parameters
+    assert model._stream.buffer is None
+    assert_same_bits(model, GaussianMixture(20, random_state=0).fit(X))
 
 
 def test_passes_over_real_rows_come_near_their_fit():

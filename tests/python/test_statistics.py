@@ -3,7 +3,9 @@
 import copy
 import doctest
 import pickle
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -107,14 +109,37 @@ def test_an_e_step_and_an_m_step_are_an_iteration(model, blobs):
     assert found.n_iter_ == 1
 
 
-def test_em_by_hand_over_blocks_is_the_fit(model, blobs):
-    kind = model.covariance_type
-    fitted = GaussianMixture(**explicit_start(blobs, 3, kind), max_iter=10, tol=0).fit(blobs)
-    found = model
-    for _ in range(10):
-        found = maximize(sum(Statistics.accumulate(found, X) for X in np.array_split(blobs, 7)))
+def em_of_the_guide():
+    """Return the loop that the guide to streams calls exact."""
+    guide = Path(__file__).parents[2] / "docs" / "guide" / "streams.md"
+    (code,) = re.findall(r"```python\n(import numpy as np\n[^`]*def em.*?)```", guide.read_text("utf-8"), re.DOTALL)
+    found = {}
+    exec(code, found)
+    return found["em"]
+
+
+@pytest.mark.parametrize("size", [1, 60, 1_000])
+def test_the_loop_of_the_guide_is_exact_em(model, blobs, size):
+    batches = [blobs[i : i + size] for i in range(0, len(blobs), size)]
+    found = em_of_the_guide()(model, lambda: iter(batches))
+    fitted = GaussianMixture(**explicit_start(blobs, 3, model.covariance_type)).fit(blobs)
+    assert fitted.converged_
+    assert fitted.n_iter_ > 3
     for name in ARRAYS:
-        np.testing.assert_allclose(getattr(found, name), getattr(fitted, name), rtol=1e-7, atol=1e-10, err_msg=name)
+        expected = getattr(fitted, name)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-9, atol=1e-9 * scale, err_msg=name)
+    assert found.lower_bounds_[-1] == pytest.approx(fitted.lower_bounds_[-1], rel=1e-12)
+
+
+def test_exact_em_goes_on_from_a_stream(blobs):
+    stream = GaussianMixture(3, random_state=0)
+    for X in np.array_split(blobs, 12):
+        stream.partial_fit(X)
+    found = em_of_the_guide()(stream, lambda: np.array_split(blobs, 12), tol=1e-6, max_iter=30)
+    goes_on = copy.deepcopy(stream).set_params(warm_start=True, tol=1e-6, max_iter=30).fit(blobs)
+    for name in ARRAYS:
+        np.testing.assert_allclose(getattr(found, name), getattr(goes_on, name), rtol=1e-9, atol=1e-9, err_msg=name)
 
 
 def test_em_by_hand_over_frames_keeps_the_names_of_the_features(blobs):
@@ -162,12 +187,59 @@ def test_a_factor_must_be_positive(blobs, factor):
 @pytest.mark.parametrize("kind", TYPES)
 def test_what_has_no_maximum_is_refused(blobs, kind):
     model = GaussianMixture(2, covariance_type=kind, max_iter=1, random_state=0).fit(blobs)
-    one_row = Statistics.accumulate(model, blobs[:1])
+    s = Statistics.accumulate(model, blobs)
+    alike = Statistics(kind, s.counts, s.means, s.covariances * 0, 0.0, s.total_weight)
     with pytest.raises(ValueError, match="singular"):
-        maximize(one_row, reg_covar=0)
+        maximize(alike, reg_covar=0)
     nothing = Statistics.accumulate(model, blobs, np.zeros(len(blobs)))
     with pytest.raises(ValueError, match="positive total count"):
         maximize(nothing)
+    counts = np.array([100.0, 0.0])
+    with pytest.raises(ValueError, match=r"Components \[1\] have no count"):
+        maximize(Statistics(kind, counts, s.means, s.covariances, 0.0, 100.0))
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_impossible_values_are_refused(blobs, kind):
+    s = Statistics.accumulate(GaussianMixture(2, covariance_type=kind, max_iter=1, random_state=0).fit(blobs), blobs)
+    with pytest.raises(ValueError, match="variances must not be negative"):
+        Statistics(kind, s.counts, s.means, -s.covariances, 0.0, s.total_weight)
+    with pytest.raises(ValueError, match=r"counts must sum to total_weight = 1\.0, but sum to (200|199\.99)"):
+        Statistics(kind, s.counts, s.means, s.covariances, 0.0, 1.0)
+    with pytest.raises(ValueError, match="counts must sum to total_weight = 0"):
+        Statistics(kind, s.counts, s.means, s.covariances, 0.0, 0.0)
+    if kind in ("full", "tied"):
+        with pytest.raises(ValueError, match="symmetric"):
+            Statistics(kind, s.counts, s.means, s.covariances + np.triu(np.ones((3, 3)), 1), 0.0, s.total_weight)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_what_overflows_is_named(blobs, kind):
+    s = Statistics.accumulate(GaussianMixture(2, covariance_type=kind, max_iter=1, random_state=0).fit(blobs), blobs)
+    far = Statistics(kind, s.counts, s.means + 1e200, s.covariances, 0.0, s.total_weight)
+    with pytest.raises(ValueError, match="covariances of the statistics overflow; divide the features"):
+        s + far
+    with pytest.raises(ValueError, match="of the statistics overflow; divide the weights"):
+        s.scale(1e308)
+
+
+def test_statistics_cannot_be_changed(model, blobs):
+    s = Statistics.accumulate(model, blobs)
+    counts = s.counts.copy()
+    own = Statistics(s.covariance_type, counts, s.means, s.covariances, s.log_likelihood, s.total_weight)
+    counts[:] = -1
+    assert_same_statistics(own, s, rtol=0)
+    for other in (s, own, pickle.loads(pickle.dumps(s)), copy.deepcopy(s), s + own):
+        for name in ("counts", "means", "covariances"):
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(other, name)[...] = 0
+
+
+def test_equal_rows_far_out_have_no_negative_variance(model):
+    for offset in (1e-3, 1e3, 1e8):
+        s = Statistics.accumulate(model, np.full((7, 3), 1 / 3) + offset, np.full(7, 0.1))
+        assert gaussmix.statistics._variances(s.covariance_type, s.covariances).min() >= 0
+        assert (s + s.scale(0.5)).total_weight == pytest.approx(1.05)
 
 
 def test_bad_arguments_are_refused(blobs):
@@ -191,8 +263,6 @@ def test_bad_arguments_are_refused(blobs):
         Statistics("full", s.counts, s.means, s.covariances, 0.0, -1.0)
     with pytest.raises(ValueError, match="finite"):
         Statistics("full", s.counts, s.means * np.nan, s.covariances, 0.0, 1.0)
-    with pytest.raises(ValueError, match="positive total weight"):
-        maximize(Statistics("full", s.counts, s.means, s.covariances, 0.0, 0.0))
     with pytest.raises(TypeError, match=r"should be a gaussmix\.GaussianMixture"):
         Statistics.accumulate(mixture.GaussianMixture(2, max_iter=1).fit(blobs), blobs)
 
