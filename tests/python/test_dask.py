@@ -15,13 +15,11 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from cases import assert_same_bits, assert_same_model, explicit_start
 from gaussmix import GaussianMixture as InMemory
 from gaussmix import _dispatch, chunked
 from gaussmix._passes import tree_reduce
-from test_estimator_checks import expected_failed_checks
 
 pytest.importorskip("dask", reason="gaussmix.dask needs Dask")
 pytest.importorskip("distributed", reason="gaussmix.dask needs distributed")
@@ -464,14 +462,6 @@ def test_a_fit_goes_on_where_the_last_one_ended(client):
         assert_same_model(model.fit(blocks()), expected.fit(ROWS))
     # And from a fit in memory.
     assert_same_model(GaussianMixture.fit(model, ROWS).fit(blocks()), expected.fit(ROWS).fit(ROWS))
-
-
-@parametrize_with_checks(
-    [GaussianMixture(), GaussianMixture(n_components=2, init_params="random", warm_start=True)],
-    expected_failed_checks=expected_failed_checks,
-)
-def test_it_is_an_estimator_of_scikit_learn(estimator, check):
-    check(estimator)
 
 
 def test_a_stream_comes_in_batches_in_memory():
