@@ -190,10 +190,11 @@ def check_matrices(
         if (checked <= 0).any():
             raise ValueError(f"'{name}' should be positive")
     else:
-        for matrix in checked.reshape(-1, n_features, n_features):
-            symmetric = np.allclose(matrix, matrix.T, atol=1e-8 * np.abs(matrix).max())
-            if not (symmetric and (kind == "covariance" or (np.linalg.eigvalsh(matrix) > 0).all())):
-                raise ValueError(f"'{name}' should be symmetric, positive-definite")
+        stack = checked.reshape(-1, n_features, n_features)
+        tolerance = 1e-8 * np.abs(stack).max(axis=(1, 2), keepdims=True)
+        symmetric = np.allclose(stack, stack.swapaxes(1, 2), atol=tolerance)
+        if not (symmetric and (kind == "covariance" or (np.linalg.eigvalsh(stack) > 0).all())):
+            raise ValueError(f"'{name}' should be symmetric, positive-definite")
     return checked
 
 

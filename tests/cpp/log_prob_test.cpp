@@ -42,7 +42,7 @@ TYPED_TEST(LogProbOf, dense_kernel_equals_the_reference) {
     for (const Index d : {1, 2, 5, 12})
       for (const Index k : {1, 2, 7}) {
         const auto mixture = random_mixture<TypeParam>(k, d, ++seed);
-        this->compare(mixture, rows_near(mixture, n, seed), true, 1e-11);
+        this->compare(mixture, rows_near(mixture, n, seed), !TypeParam::centred_pays(d, k), 1e-11);
       }
 }
 

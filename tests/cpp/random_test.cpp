@@ -67,6 +67,17 @@ TEST(Philox, batches_are_the_numbers_of_their_places) {
   }
 }
 
+TEST(Philox, ones_are_those_of_the_bits) {
+  const Random random(8, Purpose::labels);
+  for (const std::uint64_t first : {0ull, 5ull, 0xffffffffull}) {
+    int expected = 0;
+    for (int i = 0; i < Random::batch; ++i)
+      for (const std::uint32_t word : random.bits(first + static_cast<std::uint64_t>(i)))
+        for (int bit = 0; bit < 32; ++bit) expected += static_cast<int>(word >> bit & 1);
+    EXPECT_EQ(random.ones(first), expected);
+  }
+}
+
 TEST(Philox, normal_numbers) {
   const Random random(4, Purpose::normals);
   constexpr int n = 1600 * Random::batch;

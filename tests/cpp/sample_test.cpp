@@ -61,27 +61,51 @@ TYPED_TEST(SampleOf, labels_ascend_and_weight_zero_is_never_drawn) {
   }
 }
 
-TEST(DrawCounts, equal_those_of_a_search_for_each_row) {
-  const gaussmix::Random random(9, gaussmix::Purpose::labels);
-  for (const Index k : {1, 2, 3, 5, 64, 1000}) {
-    Vector weights(k);
-    for (Index c = 0; c < k; ++c)
-      weights(c) = c % 5 == 3 ? 0 : std::pow(0.99, static_cast<double>(c)) * (c % 7 ? 1 : 30);
-    constexpr Index n = 20011;
-    std::vector<Index> expected(static_cast<std::size_t>(k));
-    for (Index i = 0; i < n; ++i) {
-      const double target =
-          random.uniform(static_cast<std::uint64_t>(i / 2))[static_cast<std::size_t>(i % 2)] * weights.sum();
-      double cumulated = weights(0);
-      Index c = 0;
-      while (cumulated <= target) cumulated += weights(++c);
-      ++expected[static_cast<std::size_t>(c)];
+TEST(CountDraw, counts_have_the_moments_of_a_multinomial_draw) {
+  Vector weights(7);
+  weights << 0, 3, 0.5, 0, 1e-3, 2, 0;
+  const Vector share = weights / weights.sum();
+  for (const Index n : {1, 50, 20011}) {
+    constexpr int draws = 400;
+    Matrix counts(draws, weights.size());
+    for (int i = 0; i < draws; ++i) {
+      const gaussmix::Random random(static_cast<std::uint64_t>(i), gaussmix::Purpose::labels);
+      counts.row(i) = gaussmix::detail::CountDraw(weights, random)(n).cast<double>();
+      ASSERT_EQ(counts.row(i).sum(), static_cast<double>(n));
     }
-    for (const int n_threads : {1, 3}) {
-      const auto counts = gaussmix::detail::draw_counts(weights, n, random, n_threads);
-      for (Index c = 0; c < k; ++c) ASSERT_NEAR(counts(c), expected[static_cast<std::size_t>(c)], 1) << k;
-      EXPECT_EQ(counts.sum(), n);
+    const RowVector mean = counts.colwise().mean();
+    const Matrix centred = counts.rowwise() - mean;
+    for (Index a = 0; a < weights.size(); ++a) {
+      const double expected = static_cast<double>(n) * share(a);
+      // Five standard errors of a mean, and of a variance of numbers that are about normal, or rare.
+      const double variance = expected * (1 - share(a));
+      EXPECT_NEAR(mean(a), expected, 5 * std::sqrt(variance / draws));
+      for (Index b = 0; b < weights.size(); ++b) {
+        const double covariance = a == b ? variance : -expected * share(b);
+        const double error = std::sqrt((2 * variance * static_cast<double>(n) * share(b) + variance) / draws);
+        EXPECT_NEAR(centred.col(a).dot(centred.col(b)) / draws, covariance, 5 * error) << n << " " << a << " " << b;
+      }
     }
+  }
+}
+
+TEST(CountDraw, rows_fall_where_their_digits_lead) {
+  // One row after the other draws as the interval of each says: the digits of a count are read by hand.
+  const gaussmix::Random random(4, gaussmix::Purpose::labels);
+  std::uint64_t place = 0;
+  const auto digit = [&] { return random.bits(place++)[0] >> 31; };
+  const bool upper = digit() != 0, middle = upper && digit() != 0;
+  const auto counts = gaussmix::detail::CountDraw(Eigen::Vector3d(0.5, 0.25, 0.25), random)(1);
+  EXPECT_EQ(counts(0), upper ? 0 : 1);
+  EXPECT_EQ(counts(1), upper && !middle ? 1 : 0);
+  EXPECT_EQ(counts(2), middle ? 1 : 0);
+}
+
+TEST(CountDraw, shares_too_small_for_a_half_of_an_interval_are_given_to_a_neighbour) {
+  const gaussmix::Random random(5, gaussmix::Purpose::labels);
+  for (const double tiny : {1e-17, 1e-300}) {
+    const auto counts = gaussmix::detail::CountDraw(Eigen::Vector3d(tiny, 1, tiny), random)(1000000);
+    EXPECT_EQ(counts(1), 1000000);
   }
 }
 

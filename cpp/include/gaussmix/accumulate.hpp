@@ -179,7 +179,7 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
                     detail::max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));
   std::vector<detail::Sums<Covariance>> parts(static_cast<std::size_t>(lanes.count));
 
-  parallel_for(lanes.count, n_threads, [&](Index lane) {
+  parallel_for(lanes.count, worth_threads(2 * flops<Covariance>(data.rows(), d, k), n_threads), [&](Index lane) {
     BlockBuffers<Covariance> block;
     ScreenedBlock<Covariance> screened;
     auto& sums = parts[static_cast<std::size_t>(lane)];

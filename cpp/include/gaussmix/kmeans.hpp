@@ -35,10 +35,10 @@ class KMeans {
   KMeans(const Data& data, Index n_components, int n_threads, Interrupt interrupt)
       : data_(data),
         k_(n_components),
-        n_threads_(n_threads),
+        n_threads_(worth_threads(2.0 * static_cast<double>(data.rows() * data.cols() * n_components), n_threads)),
         interrupt_(std::move(interrupt)),
         lanes_(Spread::lanes(data)),
-        spread_(measure_spread(data, n_threads)) {}
+        spread_(measure_spread(data, n_threads_)) {}
 
   const Spread& spread() const { return spread_; }
   const Partition& partition() const { return partition_; }

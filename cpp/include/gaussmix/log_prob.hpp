@@ -5,7 +5,8 @@
 // all components. *centred*: for each component |(x - mu_k) U_k|^2, from the row itself. Dense cancels: its error in a
 // log-density is about eps kappa, kappa = max_k |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken
 // in the model's own frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact,
-// and no square overflows), and a block where eps kappa is above `dense_limit` goes centred. Where it was asked for,
+// and no square overflows), and a block where eps kappa is above `dense_limit` goes centred; so does any block of a model
+// of few components, where that takes less time. Where it was asked for,
 // *single* is dense in float, for blocks with kappa <= `single_limit`: rows that come as floats are themselves known to
 // eps32 |x|. The choice depends on block and model only.
 #pragma once
@@ -107,6 +108,13 @@ Index block_rows(Index d, Index k) {
   return std::clamp(cache_numbers / numbers / fewest * fewest, fewest, most);
 }
 
+/// Flops that the log-densities of n rows take, and as many their statistics: 2 D for each row and component, and about 20
+/// for an exponential.
+template <class Covariance>
+double flops(Index n, Index d, Index k) {
+  return static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(2 * Covariance::features(d) + 20);
+}
+
 /// The log-density of a mixture, prepared for evaluation over blocks of rows.
 template <class Covariance>
 class LogProb {
@@ -153,8 +161,11 @@ class LogProb {
   double kappa(double radius) const {
     return (precision_norms_.array() * (radius + mean_norms_.array()).square()).maxCoeff();
   }
-  /// Whether the dense kernel would blur such rows.
-  bool blurred(double radius) const { return !(std::numeric_limits<double>::epsilon() * kappa(radius) <= dense_limit); }
+  /// Whether such rows go centred: the dense kernel would blur them, or the components are few.
+  bool centred(double radius) const {
+    return Covariance::centred_pays(n_features(), n_components()) ||
+           !(std::numeric_limits<double>::epsilon() * kappa(radius) <= dense_limit);
+  }
 
   /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities.
   void expect(const Data& data, Index first, Index rows, BlockBuffers<Covariance>& block) const {
@@ -253,7 +264,7 @@ class LogProb {
     block.radius2 = radii2.maxCoeff();
     if (std::isnan(radii2.sum())) require(!block.z.hasNaN(), "the data must not contain NaN");
     const double radius = std::sqrt(block.radius2);
-    if (blurred(radius)) return Kernel::centred;
+    if (centred(radius)) return Kernel::centred;
     const auto enough = [](double w) { return w == 0 || w >= single_weight; };
     if (single_theta_.n_components() > 0 && kappa(radius) <= single_limit &&
         std::all_of(block.weights.begin(), block.weights.end(), enough))

@@ -21,7 +21,8 @@ template <class Covariance, class Body>
 Index for_expected_blocks(const LogProb<Covariance>& log_prob, const Data& data, int n_threads, const Body& body) {
   require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Lanes lanes(data.rows(), block_rows<Covariance>(data.cols(), log_prob.n_components()), 64);
-  parallel_for(lanes.count, n_threads, [&](Index lane) {
+  const double work = flops<Covariance>(data.rows(), data.cols(), log_prob.n_components());
+  parallel_for(lanes.count, worth_threads(work, n_threads), [&](Index lane) {
     BlockBuffers<Covariance> block;
     lanes.for_blocks(lane, [&](Index first, Index rows) {
       log_prob.expect(data, first, rows, block);
@@ -75,7 +76,8 @@ double mean_over_rows(const LogProb<Covariance>& log_prob, const Data& data, int
   require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Screen<Covariance> screen(log_prob);
   const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), data.cols(), log_prob.n_components()), 64);
-  const auto sums = sum_over_lanes(lanes, n_threads, [&](Index lane) {
+  const double work = flops<Covariance>(data.rows(), data.cols(), log_prob.n_components());
+  const auto sums = sum_over_lanes(lanes, worth_threads(work, n_threads), [&](Index lane) {
     BlockBuffers<Covariance> block;
     ScreenedBlock<Covariance> screened;
     Eigen::Array2d sum = Eigen::Array2d::Zero();

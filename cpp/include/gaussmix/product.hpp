@@ -73,20 +73,25 @@ void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector
   const Index d = x.cols(), rows = r.size(), registers = Tiles::registers(d);
   detail::Numbers<double> weighted(rows * registers * Tiles::size);
   detail::weigh(x.data(), rows, x.outerStride(), d, r.data(), weighted.data());
-  for (Index c = 0; c < registers; c += Tiles::width(c, registers))
-    detail::with_constant<3>(Tiles::width(c, registers), [&](auto m) {
-      constexpr Index width = m.value * Tiles::size;
-      const Index first = c * Tiles::size, kept = std::min(width, d - first), end = first + kept;
-      for (Index j = 0; j < end; j += detail::tile_columns)
+  for (Index c = 0; c < registers; c += Tiles::width(c, registers)) {
+    const Index width = Tiles::width(c, registers), end = std::min((c + width) * Tiles::size, d);
+    for (Index j = 0; j < end; j += detail::tile_columns) {
+      const Index below = std::max<Index>(j / Tiles::size - c, 0);  // registers of columns left of j
+      detail::with_constant<3>(width - below, [&](auto m) {
+        const Index first = (c + below) * Tiles::size, kept = end - first;
         detail::with_constant<detail::tile_columns>(std::min<Index>(detail::tile_columns, end - j), [&](auto n) {
           detail::Tile<m.value, n.value, double> tile;
-          tile.add(rows, weighted.data() + first * rows, width, x.data() + j * x.outerStride(), 1, x.outerStride());
-          alignas(64) double sum[n.value * width];
-          tile.store(sum, width);
+          tile.add(rows, weighted.data() + (c * rows + below) * Tiles::size, width * Tiles::size,
+                   x.data() + j * x.outerStride(), 1, x.outerStride());
+          constexpr Index stored = m.value * Tiles::size;
+          alignas(64) double sum[n.value * stored];
+          tile.store(sum, stored);
           for (Index q = 0; q < n.value; ++q)
-            Eigen::Map<Vector>(scatter + (j + q) * d + first, kept) += Eigen::Map<const Vector>(sum + q * width, kept);
+            Eigen::Map<Vector>(scatter + (j + q) * d + first, kept) += Eigen::Map<const Vector>(sum + q * stored, kept);
         });
-    });
+      });
+    }
+  }
 }
 
 }  // namespace GAUSSMIX_ABI

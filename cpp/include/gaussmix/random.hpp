@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <cstring>
 
@@ -34,6 +35,22 @@ class Random {
     return {low(c[0]), low(c[1]), low(c[2]), low(c[3])};
   }
 
+  /// The number of ones among the bits at the places first, first + 1, ..., first + batch - 1.
+  int ones(std::uint64_t first) const {
+    std::array<std::uint64_t, batch> even, odd;
+    for (std::size_t i = 0; i < even.size(); ++i) {
+      const auto b = words(first + i);
+      even[i] = b[0] << 32 | b[1];
+      odd[i] = b[2] << 32 | b[3];
+    }
+    int count = 0;
+    for (std::size_t i = 0; i < even.size(); ++i) count += ones_of(even[i]) + ones_of(odd[i]);
+    return count;
+  }
+
+  /// The number of ones among the bits of a number.
+  static int ones_of(std::uint64_t bits) { return static_cast<int>(std::bitset<64>(bits).count()); }
+
   /// Two independent uniform numbers in the open interval (0, 1), with 52 bits.
   std::array<double, 2> uniform(std::uint64_t place) const {
     const auto b = words(place);
@@ -56,7 +73,9 @@ class Random {
   /// places first, first + 1, ..., first + batch - 1.
   Pair normals(std::uint64_t first) const {
     Pair z = uniforms(first);
-    const Batch radius = (-2 * z[0].log()).sqrt();
+    Batch radius;
+    for (int i = 0; i < batch; ++i) radius(i) = -2 * log_unit(z[0](i));
+    radius = radius.sqrt();
     for (int i = 0; i < batch; ++i) turn(radius(i), z[1](i), z[0](i), z[1](i));
     return z;
   }
@@ -85,6 +104,29 @@ class Random {
     double one_and;
     std::memcpy(&one_and, &word, sizeof word);
     return one_and - (1 - 0x1p-53);
+  }
+
+  /// log u, 0 < u < 1, within 2 units in the last place: u = 2^n m, 1 <= 2 m^2 < 4, and log m is the series of
+  /// 2 artanh s, s = (m - 1) / (m + 1).
+  static double log_unit(double u) {
+    constexpr double log2_high = 0x1.62e42fefa3800p-1, log2_low = 0x1.ef35793c76730p-45, root_half = 0.70710678118654752;
+    constexpr std::uint64_t one = 0x3FF0000000000000u, fraction = 0x000FFFFFFFFFFFFFu;
+    std::uint64_t bits;
+    std::memcpy(&bits, &root_half, sizeof bits);
+    const std::uint64_t from_root = one - bits;
+    std::memcpy(&bits, &u, sizeof bits);
+    // Counted from the root, whole powers of 2 are n; as the last digits of a large number they become a double.
+    const std::uint64_t shifted = bits + from_root, power = (shifted >> 52) | 0x4330000000000000u;
+    double n, m;
+    std::memcpy(&n, &power, sizeof n);
+    n -= 0x1p52 + 1023;
+    const std::uint64_t mantissa = (shifted & fraction) + (one - from_root);
+    std::memcpy(&m, &mantissa, sizeof m);
+    const double s = (m - 1) / (m + 1), square = s * s;
+    double series = 2.0 / 21;
+    for (const double c : {2.0 / 19, 2.0 / 17, 2.0 / 15, 2.0 / 13, 2.0 / 11, 2.0 / 9, 2.0 / 7, 2.0 / 5, 2.0 / 3})
+      series = series * square + c;
+    return n * log2_high + (2 * s + (s * square * series + n * log2_low));
   }
 
   /// x = r cos(2 pi v), y = r sin(2 pi v), 0 < v < 1: quarter turns come off without rounding, and what remains, at most

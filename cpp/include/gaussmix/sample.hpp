@@ -27,42 +27,60 @@ namespace detail {
 
 using Counts = Eigen::Array<Index, Eigen::Dynamic, 1>;
 
-/// How many of n rows fall to each component: by inversion of the cumulated weights, in sums and comparisons only, which
-/// are the same on every machine. A table tells where to begin (Chen, Asau, "On generating random variates from an
-/// empirical distribution", 1974).
-template <class = void>
-Counts draw_counts(const Vector& weights, Index n, const Random& random, int n_threads) {
-  const Index k = weights.size();
-  Vector cumulated(k);
-  double total = 0;
-  Index last = 0;
-  for (Index c = 0; c < k; ++c) {
-    cumulated(c) = total += weights(c);
-    if (weights(c) > 0) last = c;
+/// How many of n rows fall to each component, as if each row drew a number in [0, 1), digit by binary digit, and looked it
+/// up among the cumulated weights. Rows in an interval that holds the bound of no component are all that component's;
+/// the others draw a digit each, which halves the interval, and of n digits only the number of ones matters. So a row
+/// takes about log K bits, and sums, halves and comparisons are the same on every machine.
+/// (Farach-Colton, Tsai, "Exact sublinear binomial sampling", 2015, has the halving for two components.)
+class CountDraw {
+ public:
+  CountDraw(const Vector& weights, const Random& random)
+      : random_(random), counts_(Counts::Zero(weights.size())), bounds_(static_cast<std::size_t>(weights.size())) {
+    double total = 0;
+    for (std::size_t c = 0; c < bounds_.size(); ++c) bounds_[c] = total += weights(static_cast<Index>(c));
+    for (double& bound : bounds_) bound /= total;
   }
-  const auto buckets = static_cast<double>(k);
-  std::vector<Index> guide(static_cast<std::size_t>(k));
-  for (Index bucket = 0, c = 0; bucket < k; ++bucket) {
-    while (c < last && cumulated(c) <= static_cast<double>(bucket) / buckets * total) ++c;
-    guide[static_cast<std::size_t>(bucket)] = c;
+
+  Counts operator()(Index n) {
+    split(0, 1, n);
+    return counts_;
   }
-  const Lanes lanes((n + 1) / 2, 64 * Random::batch, 64);  // of places, which have two numbers each
-  return sum_over_lanes(lanes, n_threads, [&](Index lane) {
-    Counts counts = Counts::Zero(k);
-    for_blocks(lanes.first(lane), lanes.first(lane + 1) - lanes.first(lane), Random::batch,
-               [&](Index place, Index count) {
-                 const auto pair = random.uniforms(static_cast<std::uint64_t>(place));
-                 for (Index i = 0; i < 2 * count && 2 * place + i < n; ++i) {
-                   const double u = pair[static_cast<std::size_t>(i % 2)](i / 2), target = u * total;
-                   Index c = guide[static_cast<std::size_t>(u * buckets)];
-                   while (c < last && cumulated(c) <= target) ++c;
-                   while (c > 0 && cumulated(c - 1) > target) --c;
-                   ++counts(c);
-                 }
-               });
-    return counts;
-  });
-}
+
+ private:
+  /// Counts n rows in [low, low + width).
+  void split(double low, double width, Index n) {
+    if (n == 0) return;
+    const auto owner = std::upper_bound(bounds_.begin(), bounds_.end(), low);
+    // Below 2^-52 an interval has no half: all of it goes to the component where it begins.
+    if (low + width <= *owner || width < 0x1p-51) {
+      counts_(owner - bounds_.begin()) += n;
+      return;
+    }
+    const Index upper = ones(n);
+    split(low, width / 2, n - upper);
+    split(low + width / 2, width / 2, upper);
+  }
+
+  /// The number of ones among n digits.
+  Index ones(Index n) {
+    Index count = 0;
+    for (constexpr Index digits = 128 * Random::batch; n >= digits; n -= digits, place_ += Random::batch)
+      count += random_.ones(place_);
+    for (; n > 0; n -= 128) {
+      Index left = n;
+      for (const std::uint32_t word : random_.bits(place_++)) {
+        if (left > 0) count += Random::ones_of(left < 32 ? word >> (32 - left) : word);
+        left -= 32;
+      }
+    }
+    return count;
+  }
+
+  const Random& random_;
+  std::uint64_t place_ = 0;
+  Counts counts_;
+  std::vector<double> bounds_;  // cumulated weights; the last is 1
+};
 
 }  // namespace detail
 
@@ -83,7 +101,8 @@ void sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, dou
   require(std::isfinite(mixture.weights.sum()) && mixture.weights.sum() > 0 && mixture.weights.minCoeff() >= 0,
           "weights must be finite, not negative and not all zero");
   const Index k = mixture.n_components(), d = mixture.n_features();
-  const auto counts = detail::draw_counts(mixture.weights, n, Random(seed, Purpose::labels), n_threads);
+  const Random label_bits(seed, Purpose::labels);
+  const auto counts = detail::CountDraw(mixture.weights, label_bits)(n);
   struct Task {
     Index component, first, rows;
   };

@@ -87,7 +87,7 @@ class Screen {
       if (!(block.distance < 1e15f).all()) return false;  // nor is NaN
       radius = std::max<double>(radius, block.distance.maxCoeff());
       // The largest share of pairs that pays: the centred kernel takes as long for a pair, the dense one a sixth of it.
-      const double share = log_prob_.blurred(radius) ? 2.0 / 3 : 1.0 / 6;
+      const double share = log_prob_.centred(radius) ? 2.0 / 3 : 1.0 / 6;
       kept += select(at, n, block);
       if (static_cast<double>(kept) > share * static_cast<double>((at + n) * k)) return false;
     }

@@ -87,6 +87,8 @@ struct Diagonal {
 
   static Matrix dense(const double* covariance, Index d) { return Matrix(ConstRow(covariance, d).asDiagonal()); }
 
+  static bool centred_pays(Index /*d*/, Index /*k*/) { return false; }
+
   static Index features(Index d) { return 1 + 2 * d; }
 
   template <class Panel, class Features>

@@ -178,6 +178,10 @@ struct Full {
   /// Sigma as a dense matrix.
   static Matrix dense(const double* covariance, Index d) { return ConstSquare(covariance, d, d); }
 
+  /// Whether few components take less time centred, each with half a product of its own, than by features of all: making
+  /// these pays only if many share them (measured; the bound is where both take about as long).
+  static bool centred_pays(Index d, Index k) { return d >= 8 && k <= std::min<Index>(1 + d / 8, 16); }
+
   /// D, the length of phi.
   static Index features(Index d) { return 1 + d + d * (d + 1) / 2; }
 

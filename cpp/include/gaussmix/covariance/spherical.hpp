@@ -76,6 +76,8 @@ struct Spherical {
 
   static Matrix dense(const double* covariance, Index d) { return covariance[0] * Matrix::Identity(d, d); }
 
+  static bool centred_pays(Index /*d*/, Index /*k*/) { return false; }
+
   static Index features(Index d) { return d + 2; }
 
   template <class Panel, class Features>

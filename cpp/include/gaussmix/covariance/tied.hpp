@@ -17,6 +17,8 @@ struct Tied : Full {
 
   static Index n_parameters(Index /*k*/, Index d) { return d * (d + 1) / 2; }
 
+  static bool centred_pays(Index /*d*/, Index /*k*/) { return false; }
+
   static Index features(Index d) { return 1 + d; }
 
   template <class Panel, class Features>
