@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
+import re
 import secrets
 import stat
 from typing import Any, NamedTuple
@@ -20,6 +22,11 @@ from safetensors.numpy import save
 
 MAX_HEADER = 2**24
 MAX_ENTRIES = 1024
+MAX_RANK = 8
+# Of a header with as many entries as there may be, each tensor with 23 at most.
+MAX_TOKENS = 32 * MAX_ENTRIES
+# Strings, and the marks without which there is no second value. One that nothing ends goes on to the end.
+TOKEN = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[{\[,:]', re.DOTALL)
 DTYPES: dict[str, np.dtype[Any]] = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 
 
@@ -108,8 +115,14 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         return head + text + file.read(size - 8 - length)
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Return what a JSON text says, if no key is there twice."""
+def parse_json(text: str | bytes, more: int = 0) -> Any:
+    """Return what a JSON text says, if no key is there twice.
+
+    Objects take many times as much memory as their text: one of more tokens than a header and `more` is not parsed.
+    """
+    coded = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if next(itertools.islice(TOKEN.finditer(coded), MAX_TOKENS + more, None), None) is not None:
+        raise ModelFileError("the header has too many entries.")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -139,6 +152,8 @@ def _header(text: bytes) -> dict[str, Any]:
             raise ModelFileError("a tensor has other keys than dtype, shape and data_offsets.")
         if not isinstance(entry["dtype"], str) or entry["dtype"] not in DTYPES:
             raise ModelFileError("a tensor has a dtype other than F64, F32 and I64.")
+        if not isinstance(entry["shape"], list) or len(entry["shape"]) > MAX_RANK:
+            raise ModelFileError(f"a tensor has a shape that is no list, or has more than {MAX_RANK} dimensions.")
     return header
 
 

@@ -258,7 +258,7 @@ def _from_contents(contents: Contents) -> GaussianMixture:
         estimator = GaussianMixture(**({"n_components": k, "covariance_type": kind} | params))
         estimator._validate_params()
         estimator.n_features_in_ = d
-        names = parse_json(metadata["feature_names"]) if "feature_names" in metadata else None
+        names = parse_json(metadata["feature_names"], more=2 * d) if "feature_names" in metadata else None
         _set_record(estimator, record, names, tensors)
     except ModelFileError:
         raise
@@ -295,6 +295,8 @@ def _set_record(
             raise ModelFileError("the names of its features are not strings.")
         if len(names) != estimator.n_features_in_:
             raise ModelFileError("it has not as many names as features.")
+        for name in names:
+            name.encode()  # half a surrogate pair is no text, and no other reader has it
         estimator.feature_names_in_ = np.array(names, dtype=object)
     converged, n_iter = record.get("converged", False), record.get("n_iter", 0)
     if not isinstance(converged, bool) or not isinstance(n_iter, int) or isinstance(n_iter, bool) or n_iter < 0:
