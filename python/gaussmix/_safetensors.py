@@ -61,23 +61,24 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all: a new one beside it, flushed to the disk, takes its place."""
     target = os.path.realpath(os.fspath(path))  # a symbolic link goes on pointing to the file
     try:
-        mode = os.stat(target).st_mode
+        old = os.stat(target)
     except FileNotFoundError:
-        mode = None
-    if mode is not None and not stat.S_ISREG(mode):
-        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        old = None
+    if old is not None and not stat.S_ISREG(old.st_mode):
+        code = errno.EISDIR if stat.S_ISDIR(old.st_mode) else errno.EINVAL
         raise OSError(code, os.strerror(code), os.fspath(path))
     folder = os.path.dirname(target)
     fresh = os.path.join(folder, f".gaussmix-{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(fresh, flags, 0o666 if mode is None else stat.S_IMODE(mode))
+    # Nobody else's until it has the group that it should.
+    descriptor = os.open(fresh, flags, 0o666 if old is None else 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            if old is not None and os.name == "posix":
+                _copy_permissions(old, file.fileno())
             os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(fresh, stat.S_IMODE(mode))
         os.replace(fresh, target)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -90,6 +91,19 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def _copy_permissions(old: os.stat_result, descriptor: int) -> None:
+    """Give an open file the permissions and the group of an old one.
+
+    Where it may not have the group, its own gets no more than all others had, of whom it was one.
+    """
+    mode = old.st_mode & 0o777
+    try:
+        os.fchown(descriptor, -1, old.st_gid)
+    except OSError:
+        mode &= 0o707 | (mode & 0o7) << 3
+    os.fchmod(descriptor, mode)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:

@@ -626,6 +626,27 @@ def test_permissions_and_links_are_kept(saved, path):
     assert load(path).tol == load(str(link)).tol == 0.5
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_the_group_is_kept_or_its_permissions_are_not(saved, path, monkeypatch):
+    model, _ = saved
+    if os.geteuid() == 0:
+        os.chown(path, -1, 12345)
+    group = path.stat().st_gid
+    path.chmod(0o440)  # that it is read-only does not matter: it is replaced
+    model.save(path)
+    assert path.stat().st_gid == group
+    assert stat.S_IMODE(path.stat().st_mode) == 0o440
+
+    def forbidden(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", forbidden)
+    for before, after in [(0o640, 0o600), (0o664, 0o644), (0o4755, 0o755)]:
+        path.chmod(before)
+        model.save(path)
+        assert stat.S_IMODE(path.stat().st_mode) == after
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be replaced")
 def test_writers_and_readers_at_once_see_whole_files(path):
     models = [GaussianMixture.from_parameters([1], np.full((1, d), d), [np.eye(d)]) for d in (1, 30)]
