@@ -447,7 +447,7 @@ TEST(ModelFile, the_group_of_a_file_is_kept) {
   const gid_t group = geteuid() == 0 ? 12345 : getegid();
   ASSERT_EQ(chown(path.c_str(), static_cast<uid_t>(-1), group), 0);
   ASSERT_EQ(chmod(path.c_str(), 0440), 0);
-  struct stat before {}, after {};
+  struct stat before{}, after{};
   ASSERT_EQ(stat(path.c_str(), &before), 0);
   gaussmix::save(mixture, path);
   ASSERT_EQ(stat(path.c_str(), &after), 0);
@@ -502,7 +502,8 @@ TEST(ModelFile, a_full_disk_keeps_the_old_file) {
 TEST(ModelFile, a_process_that_is_killed_leaves_a_whole_file) {
   const Folder folder;
   const fs::path path = folder.path / "model.safetensors";
-  const auto small = random_mixture<gaussmix::Diagonal>(2, 3, 7), large = random_mixture<gaussmix::Diagonal>(20000, 3, 8);
+  const auto small = random_mixture<gaussmix::Diagonal>(2, 3, 7),
+             large = random_mixture<gaussmix::Diagonal>(20000, 3, 8);
   const std::string files[] = {saved(small), saved(large)};
   gaussmix::replace_file(path, files[0]);
   int unfinished = 0;

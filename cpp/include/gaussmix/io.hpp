@@ -228,12 +228,14 @@ void save(const Mixture<Covariance>& mixture, const std::filesystem::path& path,
 }
 
 /// Writes a mixture whose type is known at run time: the same, with the same errors.
-inline void save(const AnyMixture& mixture, std::ostream& out, const ModelInfo& info = {}) {
+template <class = void>
+void save(const AnyMixture& mixture, std::ostream& out, const ModelInfo& info = {}) {
   std::visit([&](const auto& m) { save(m, out, info); }, mixture);
 }
 
 /// Writes a mixture whose type is known at run time to a file: the same, with the same errors.
-inline void save(const AnyMixture& mixture, const std::filesystem::path& path, const ModelInfo& info = {}) {
+template <class = void>
+void save(const AnyMixture& mixture, const std::filesystem::path& path, const ModelInfo& info = {}) {
   std::visit([&](const auto& m) { save(m, path, info); }, mixture);
 }
 
@@ -242,7 +244,8 @@ inline void save(const AnyMixture& mixture, const std::filesystem::path& path, c
 /// \param info  where to tell what else the stream says, if not null
 /// \throws ModelFileError unless it holds a model that this version understands, whatever else it holds
 /// \throws std::system_error if the stream fails
-inline AnyMixture load(std::istream& in, ModelInfo* info = nullptr) {
+template <class = void>
+AnyMixture load(std::istream& in, ModelInfo* info = nullptr) {
   const std::streamoff begin = in.tellg();
   in.seekg(0, std::ios::end);
   const std::streamoff end = in.tellg();
@@ -272,7 +275,8 @@ inline AnyMixture load(std::istream& in, ModelInfo* info = nullptr) {
 }
 
 /// Reads a mixture from a file. \throws ModelFileError as above; std::system_error if there is none, or it cannot be read
-inline AnyMixture load(const std::filesystem::path& path, ModelInfo* info = nullptr) {
+template <class = void>
+AnyMixture load(const std::filesystem::path& path, ModelInfo* info = nullptr) {
   const auto status = std::filesystem::status(path);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
     throw ModelFileError("cannot load " + path.string() + ": not a file");

@@ -53,7 +53,7 @@ inline bool copy_permissions([[maybe_unused]] const std::filesystem::path& from,
 #ifdef _WIN32
   return true;
 #else
-  struct ::stat old {};
+  struct ::stat old{};
   if (::stat(from.c_str(), &old) != 0) return false;
   auto mode = static_cast<unsigned>(old.st_mode) & 0777u;
   if (::fchown(::fileno(to), static_cast<::uid_t>(-1), old.st_gid) != 0) mode &= 0707u | (mode & 7u) << 3;
