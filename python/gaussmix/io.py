@@ -258,8 +258,7 @@ def _from_contents(contents: Contents) -> GaussianMixture:
         estimator = GaussianMixture(**({"n_components": k, "covariance_type": kind} | params))
         estimator._validate_params()
         estimator.n_features_in_ = d
-        names = parse_json(metadata["feature_names"], more=2 * d) if "feature_names" in metadata else None
-        _set_record(estimator, record, names, tensors)
+        _set_record(estimator, record, metadata.get("feature_names"), tensors)
     except ModelFileError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
@@ -277,7 +276,7 @@ def _from_contents(contents: Contents) -> GaussianMixture:
 
 
 def _set_record(
-    estimator: GaussianMixture, record: dict[str, Any], names: Any, tensors: dict[str, NDArray[Any]]
+    estimator: GaussianMixture, record: dict[str, Any], names_text: str | None, tensors: dict[str, NDArray[Any]]
 ) -> None:
     """Set the attributes that tell how the fit went, and the names of the features."""
     from gaussmix._mixture import FitEvent, FitRestart
@@ -290,7 +289,8 @@ def _set_record(
             raise ModelFileError(f"its tensor {name} has another shape or dtype, or NaN.")
         return found
 
-    if names is not None:
+    if names_text is not None:
+        names = parse_json(names_text, more=2 * estimator.n_features_in_)
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise ModelFileError("the names of its features are not strings.")
         if len(names) != estimator.n_features_in_:

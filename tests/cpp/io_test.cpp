@@ -240,6 +240,50 @@ TEST(ModelFile, the_corpus_of_the_fuzzer_is_read_or_refused) {
   EXPECT_GE(files, 10u);
 }
 
+TEST(ModelFile, damaged_files_of_which_python_says_the_same) {
+  const fs::path data = fs::path(GAUSSMIX_TEST_DATA) / "data";  // mutations.py there tells what is in it
+  std::ifstream list(data / "mutations.txt");
+  std::size_t lines = 0;
+  for (std::string line; std::getline(list, line); ++lines) {
+    std::istringstream words(line);
+    std::string base, verdict, step;
+    words >> base >> verdict;
+    std::string bytes = contents(data / base);
+    while (words >> step) {
+      std::size_t offset = 0, removed = 0;
+      char colon = 0;
+      std::string hex, put;
+      std::istringstream(step) >> offset >> colon >> removed >> colon >> hex;
+      for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+        put += static_cast<char>(static_cast<unsigned char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+      bytes.replace(offset, removed, put);
+    }
+    std::string found = "loaded", why;
+    try {
+      loaded(bytes);
+    } catch (const ModelFileError& error) {
+      found = "refused";
+      why = error.what();
+    }
+    EXPECT_EQ(found, verdict) << line << "\n" << why;
+  }
+  EXPECT_GT(lines, 500u);
+}
+
+TEST(ModelFile, as_many_entries_as_may_be) {
+  const auto header = [](int strings, int tensors) {
+    std::string text = "{\"__metadata__\":{\"0\":\"\"";
+    for (int i = 1; i < strings; ++i) text += ",\"" + std::to_string(i) + "\":\"\"";
+    text += '}';
+    for (int i = 0; i < tensors; ++i)
+      text += ",\"" + std::to_string(i) + R"(":{"dtype":"F64","shape":[0],"data_offsets":[0,0]})";
+    return text + '}';
+  };
+  EXPECT_NO_THROW(gaussmix::safetensors::parse_header(header(1024, 1024), 0));
+  EXPECT_THROW(gaussmix::safetensors::parse_header(header(1025, 1024), 0), ModelFileError);
+  EXPECT_THROW(gaussmix::safetensors::parse_header(header(1024, 1025), 0), ModelFileError);
+}
+
 const std::string metadata =
     R"("__metadata__":{"format":"gaussmix","version":"1","covariance_type":"spherical","dtype":"float64"})";
 const std::string tensors = R"("means":{"dtype":"F64","shape":[1,1],"data_offsets":[0,8]},)"

@@ -469,6 +469,41 @@ def test_wrong_records(saved, path):
             load(path)
 
 
+def test_damaged_files_of_which_cpp_says_the_same(path):
+    """The C++ suite reads the same list: see tests/data/mutations.py."""
+    lines = (DATA / "mutations.txt").read_text(encoding="ascii").splitlines()
+    assert len(lines) > 500
+    for line in lines:
+        base, verdict, *steps = line.split()
+        content = (DATA / base).read_bytes()
+        for offset, removed, put in (step.split(":") for step in steps):
+            content = content[: int(offset)] + bytes.fromhex(put) + content[int(offset) + int(removed) :]
+        path.write_bytes(content)
+        try:
+            load(path)
+            found = "loaded"
+        except ModelFileError:
+            found = "refused"
+        assert found == verdict, line
+
+
+def test_as_many_entries_as_may_be(saved, path):
+    header, data = header_and_data(saved[1])
+    empty = {"dtype": "F64", "shape": [0] + [1] * 7, "data_offsets": [0, 0]}
+    strings = {str(i): "" for i in range(1024 - len(header["__metadata__"]))}
+    tensors = {f"t{i}": empty for i in range(1024 - len(header) + 1)}
+    header["__metadata__"] |= strings
+    path.write_bytes(with_header(header | tensors, data))
+    load(path)
+    path.write_bytes(with_header(header | tensors | {"more": empty}, data))
+    with pytest.raises(ModelFileError, match="too many entries"):
+        load(path)
+    header["__metadata__"]["more"] = ""
+    path.write_bytes(with_header(header | tensors, data))
+    with pytest.raises(ModelFileError, match="too many entries"):
+        load(path)
+
+
 # The same examples each time, unless more are asked for; no data base on disk.
 MORE = os.environ.get("GAUSSMIX_FUZZ_EXAMPLES")
 mutations = st.lists(

@@ -254,12 +254,17 @@ inline Tensor parse_tensor(Scanner& scanner) {
 inline void check_places(const Header& header, std::uint64_t data_size) {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> places;
   for (const auto& [name, tensor] : header.tensors) {
-    std::uint64_t size = item_size(tensor.dtype);
+    // Without its zeros too a shape may not overflow: NumPy has no such arrays.
+    std::uint64_t size = item_size(tensor.dtype), whole = 1;
     for (const std::uint64_t n : tensor.shape) {
-      expect(n == 0 || size <= std::numeric_limits<std::uint64_t>::max() / n, "a tensor has a shape too large");
-      size *= n;
+      expect(n == 0 || size <= std::uint64_t{std::numeric_limits<std::int64_t>::max()} / n,
+             "a tensor has a shape too large");
+      if (n == 0)
+        whole = 0;
+      else
+        size *= n;
     }
-    expect(tensor.begin <= tensor.end && tensor.end - tensor.begin == size,
+    expect(tensor.begin <= tensor.end && tensor.end - tensor.begin == size * whole,
            "a tensor has data_offsets that do not fit its shape");
     places.emplace_back(tensor.begin, tensor.end);
   }
