@@ -237,11 +237,12 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """Run the Python tests with the lowest NumPy, scikit-learn and matplotlib. Argument: a wheel to test."""
+    """Run the Python tests with the lowest NumPy, scikit-learn, matplotlib, safetensors. Argument: a wheel to test."""
     if sys.version_info >= (3, 13):
         session.error("NumPy 1.26 exists for Python 3.11 and 3.12 only; run nox with one of them.")
     source = session.posargs[0] if session.posargs else "."
-    session.install(f"{source}[test]", "numpy==1.26.*", "scikit-learn==1.6.*", "matplotlib==3.8.*", "pyarrow==19.*")
+    lowest = ["numpy==1.26.*", "scikit-learn==1.6.*", "matplotlib==3.8.*", "pyarrow==19.*", "safetensors==0.4.3"]
+    session.install(f"{source}[test]", *lowest)
     session.run("python", "-m", "pip", "list", "--format=freeze")
     session.run(
         "pytest", *all_but("bench", "examples", "stress", "style")

@@ -1,9 +1,9 @@
 """Make mutations.txt: damaged model files, of which the readers of Python and C++ must say the same.
 
 Each line has the name of a file in this folder, whether what it becomes is loaded or refused, and the edits that make
-it: offset:bytes to remove:bytes to put there, in hexadecimal. The files are by the C++ library: in those of Python there
-is the record of the estimator, which C++ passes over. Run it with gaussmix installed; what it writes is what Python
-says, and the tests of both languages check it.
+it: offset:bytes to remove:bytes to put there, in hexadecimal. The files are by the C++ library: those of Python hold
+the record of the estimator, which C++ passes over. Run it with gaussmix installed; it writes what Python says, and the
+tests of both languages check it.
 """
 
 import json
