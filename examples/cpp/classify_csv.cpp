@@ -19,7 +19,16 @@ using gaussmix::Index;
 
 namespace {
 
-/// Reads the numbers of a file, one row a line, after a line of names. All rows must have as many numbers as there are names.
+double to_number(const std::string& text) {
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  while (*end == ' ' || *end == '\r') ++end;  // a file of Windows has the latter before each line end
+  if (end == text.c_str() || *end != '\0') throw std::runtime_error("this is not a number: " + text);
+  return number;
+}
+
+/// Reads the numbers of a file, one row a line, after a line of names. All rows must have as many numbers as there are
+/// names; empty lines are passed over.
 gaussmix::Matrix read_csv(const char* path) {
   std::ifstream file(path);
   std::string line;
@@ -28,13 +37,22 @@ gaussmix::Matrix read_csv(const char* path) {
   std::vector<double> values;
   Index rows = 0;
   while (std::getline(file, line)) {
+    if (line.empty() || line == "\r") continue;
     if (1 + std::count(line.begin(), line.end(), ',') != columns)
       throw std::runtime_error("a row has not as many numbers as there are names: " + line);
     std::istringstream cells(line);
-    for (std::string cell; std::getline(cells, cell, ',');) values.push_back(std::stod(cell));
+    for (std::string cell; std::getline(cells, cell, ',');) values.push_back(to_number(cell));
     ++rows;
   }
+  if (static_cast<Index>(values.size()) != rows * columns) throw std::runtime_error("a row ends with a comma");
   return Eigen::Map<gaussmix::Matrix>(values.data(), rows, columns);
+}
+
+Index to_count(const char* text) {
+  char* end = nullptr;
+  const long count = std::strtol(text, &end, 10);
+  if (end == text || *end != '\0' || count < 1) throw std::runtime_error(std::string("this is not a count: ") + text);
+  return count;
 }
 
 void classify(const char* path, Index n_components) {
@@ -79,7 +97,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    classify(argv[1], std::atoll(argv[2]));
+    classify(argv[1], to_count(argv[2]));
   } catch (const std::exception& error) {
     // What the data or the arguments do not allow, gaussmix says with an exception; it prints nothing itself.
     std::fprintf(stderr, "classify_csv: %s\n", error.what());

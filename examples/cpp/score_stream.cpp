@@ -62,6 +62,13 @@ class Stream {
   std::size_t count_ = 0;            // of all rows
 };
 
+Index to_count(const char* text) {
+  char* end = nullptr;
+  const long count = std::strtol(text, &end, 10);
+  if (end == text || *end != '\0' || count < 1) throw std::runtime_error(std::string("this is not a count: ") + text);
+  return count;
+}
+
 template <class Covariance>
 void score(const gaussmix::Mixture<Covariance>& mixture, Index count) {
   Stream<Covariance> stream(mixture);
@@ -91,7 +98,8 @@ int main(int argc, char** argv) {
   try {
     // The type of covariance is in the file: what is loaded is a variant of the four types.
     const gaussmix::AnyMixture model = gaussmix::load(argv[1]);
-    std::visit([&](const auto& mixture) { score(mixture, argc == 3 ? std::atoll(argv[2]) : 0); }, model);
+    const Index count = argc == 3 ? to_count(argv[2]) : 0;
+    std::visit([&](const auto& mixture) { score(mixture, count); }, model);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "score_stream: %s\n", error.what());
     return 1;

@@ -138,7 +138,7 @@ def _from_checkpoint(contents: Contents) -> Course:
     digest = metadata.pop("sha256", "")
     if digest != _digest(metadata, tensors):
         raise ModelFileError("it is damaged: its sha256 is not that of its contents.")
-    record, kind = parse_json(metadata["checkpoint"]), metadata["covariance_type"]
+    record, kind = parse_json(metadata["checkpoint"], more=2**20), metadata["covariance_type"]
     try:
         course = Course(**record | {"restarts": []})
         for number, (fields, told) in enumerate(zip(record["restarts"], estimator.restarts_, strict=True)):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
+import re
 import secrets
 import stat
 from typing import Any, NamedTuple
@@ -20,6 +22,11 @@ from safetensors.numpy import save
 
 MAX_HEADER = 2**24
 MAX_ENTRIES = 1024
+MAX_RANK = 8
+# Of a header with as many entries as there may be, each tensor with 23 at most.
+MAX_TOKENS = 32 * MAX_ENTRIES
+# Strings, and the marks without which there is no second value. One that nothing ends goes on to the end.
+TOKEN = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[{\[,:]', re.DOTALL)
 DTYPES: dict[str, np.dtype[Any]] = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 
 
@@ -57,23 +64,24 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all: a new one beside it, flushed to the disk, takes its place."""
     target = os.path.realpath(os.fspath(path))  # a symbolic link goes on pointing to the file
     try:
-        mode = os.stat(target).st_mode
+        old = os.stat(target)
     except FileNotFoundError:
-        mode = None
-    if mode is not None and not stat.S_ISREG(mode):
-        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        old = None
+    if old is not None and not stat.S_ISREG(old.st_mode):
+        code = errno.EISDIR if stat.S_ISDIR(old.st_mode) else errno.EINVAL
         raise OSError(code, os.strerror(code), os.fspath(path))
     folder = os.path.dirname(target)
     fresh = os.path.join(folder, f".gaussmix-{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(fresh, flags, 0o666 if mode is None else stat.S_IMODE(mode))
+    # Nobody else's until it has the group that it should.
+    descriptor = os.open(fresh, flags, 0o666 if old is None else 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            if old is not None and os.name == "posix":
+                _copy_permissions(old, file.fileno())
             os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(fresh, stat.S_IMODE(mode))
         os.replace(fresh, target)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -86,6 +94,19 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def _copy_permissions(old: os.stat_result, descriptor: int) -> None:
+    """Give an open file the permissions and the group of an old one.
+
+    Where it may not have the group, its own gets no more than all others had, of whom it was one.
+    """
+    mode = old.st_mode & 0o777
+    try:
+        os.fchown(descriptor, -1, old.st_gid)
+    except OSError:
+        mode &= 0o707 | (mode & 0o7) << 3
+    os.fchmod(descriptor, mode)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
@@ -111,8 +132,14 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         return head + text + file.read(size - 8 - length)
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Return what a JSON text says, if no key is there twice."""
+def parse_json(text: str | bytes, more: int = 0) -> Any:
+    """Return what a JSON text says, if no key is there twice.
+
+    Objects take many times as much memory as their text: one of more tokens than a header and `more` is not parsed.
+    """
+    coded = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if next(itertools.islice(TOKEN.finditer(coded), MAX_TOKENS + more, None), None) is not None:
+        raise ModelFileError("the header has too many entries.")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -142,6 +169,8 @@ def _header(text: bytes) -> dict[str, Any]:
             raise ModelFileError("a tensor has other keys than dtype, shape and data_offsets.")
         if not isinstance(entry["dtype"], str) or entry["dtype"] not in DTYPES:
             raise ModelFileError("a tensor has a dtype other than F64, F32 and I64.")
+        if not isinstance(entry["shape"], list) or len(entry["shape"]) > MAX_RANK:
+            raise ModelFileError(f"a tensor has a shape that is no list, or has more than {MAX_RANK} dimensions.")
     return header
 
 

@@ -259,8 +259,7 @@ def _from_contents(contents: Contents) -> GaussianMixture:
         estimator = GaussianMixture(**({"n_components": k, "covariance_type": kind} | params))
         estimator._validate_params()
         estimator.n_features_in_ = d
-        names = parse_json(metadata["feature_names"]) if "feature_names" in metadata else None
-        _set_record(estimator, record, names, tensors)
+        _set_record(estimator, record, metadata.get("feature_names"), tensors)
     except ModelFileError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
@@ -278,7 +277,7 @@ def _from_contents(contents: Contents) -> GaussianMixture:
 
 
 def _set_record(
-    estimator: GaussianMixture, record: dict[str, Any], names: Any, tensors: dict[str, NDArray[Any]]
+    estimator: GaussianMixture, record: dict[str, Any], names_text: str | None, tensors: dict[str, NDArray[Any]]
 ) -> None:
     """Set the attributes that tell how the fit went, and the names of the features."""
     from gaussmix._mixture import FitEvent, FitRestart
@@ -291,11 +290,14 @@ def _set_record(
             raise ModelFileError(f"its tensor {name} has another shape or dtype, or NaN.")
         return found
 
-    if names is not None:
+    if names_text is not None:
+        names = parse_json(names_text, more=2 * estimator.n_features_in_)
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise ModelFileError("the names of its features are not strings.")
         if len(names) != estimator.n_features_in_:
             raise ModelFileError("it has not as many names as features.")
+        for name in names:
+            name.encode()  # half a surrogate pair is no text, and no other reader has it
         estimator.feature_names_in_ = np.array(names, dtype=object)
     converged, n_iter = record.get("converged", False), record.get("n_iter", 0)
     if not isinstance(converged, bool) or not isinstance(n_iter, int) or isinstance(n_iter, bool) or n_iter < 0:

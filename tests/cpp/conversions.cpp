@@ -22,7 +22,7 @@ FitResult<Covariance> fit_with_defaults(const Passes<Covariance>& passes, const 
   template void labels<float, C>(const LogProb<C>&, const Data&, std::int64_t*, int);          \
   template double classification_log_likelihood<C>(const LogProb<C>&, const Data&, int);       \
   template std::vector<Index> worst_rows<C>(const LogProb<C>&, const Data&, std::size_t, int); \
-  template void save<C>(const Mixture<C>&, const std::filesystem::path&, bool);
+  template void save<C>(const Mixture<C>&, const std::filesystem::path&, const ModelInfo&);
 
 CONVERSIONS_OF(Full)
 CONVERSIONS_OF(Tied)

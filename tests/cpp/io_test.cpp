@@ -1,9 +1,11 @@
 // Model files: round trips to the bit for every type, files of old releases, and hostile files.
 #include "gaussmix/io.hpp"
 
+#include <cerrno>
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <iomanip>
 #include <iterator>
 #include <limits>
 
@@ -13,6 +15,9 @@
 
 #ifdef __unix__
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #endif
@@ -38,11 +43,13 @@ std::string contents(const fs::path& path) {
 }
 
 template <class Mixture>
-std::string saved(const Mixture& mixture, bool single = false) {
+std::string saved(const Mixture& mixture, const gaussmix::ModelInfo& info = {}) {
   std::ostringstream out;
-  gaussmix::save(mixture, out, single);
+  gaussmix::save(mixture, out, info);
   return out.str();
 }
+
+const gaussmix::ModelInfo floats{true, {}};
 
 gaussmix::AnyMixture loaded(const std::string& bytes) {
   std::istringstream in(bytes);
@@ -81,11 +88,11 @@ TYPED_TEST(ModelFile, comes_back_to_the_bit) {
 
 TYPED_TEST(ModelFile, floats_come_back_to_the_bit) {
   auto mixture = random_mixture<TypeParam>(3, 4, 2, 3, 1e5);
-  EXPECT_THROW(saved(mixture, true), std::invalid_argument);
+  EXPECT_THROW(saved(mixture, floats), std::invalid_argument);
   for (Matrix* m : {&mixture.means, &mixture.covariances, &mixture.precisions_cholesky})
     *m = m->template cast<float>().template cast<double>().eval();
   mixture.weights = mixture.weights.template cast<float>().template cast<double>().eval();
-  const std::string bytes = saved(mixture, true);
+  const std::string bytes = saved(mixture, floats);
   EXPECT_TRUE(same_bits(std::get<gaussmix::Mixture<TypeParam>>(loaded(bytes)), mixture));
   // The factors are rounded to floats, which is no mistake in a file of doubles either.
   EXPECT_TRUE(same_bits(std::get<gaussmix::Mixture<TypeParam>>(loaded(saved(mixture))), mixture));
@@ -233,6 +240,50 @@ TEST(ModelFile, the_corpus_of_the_fuzzer_is_read_or_refused) {
   EXPECT_GE(files, 10u);
 }
 
+TEST(ModelFile, damaged_files_of_which_python_says_the_same) {
+  const fs::path data = fs::path(GAUSSMIX_TEST_DATA) / "data";  // mutations.py there tells what is in it
+  std::ifstream list(data / "mutations.txt");
+  std::size_t lines = 0;
+  for (std::string line; std::getline(list, line); ++lines) {
+    std::istringstream words(line);
+    std::string base, verdict, step;
+    words >> base >> verdict;
+    std::string bytes = contents(data / base);
+    while (words >> step) {
+      std::size_t offset = 0, removed = 0;
+      char colon = 0;
+      std::string hex, put;
+      std::istringstream(step) >> offset >> colon >> removed >> colon >> hex;
+      for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+        put += static_cast<char>(static_cast<unsigned char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+      bytes.replace(offset, removed, put);
+    }
+    std::string found = "loaded", why;
+    try {
+      loaded(bytes);
+    } catch (const ModelFileError& error) {
+      found = "refused";
+      why = error.what();
+    }
+    EXPECT_EQ(found, verdict) << line << "\n" << why;
+  }
+  EXPECT_GT(lines, 500u);
+}
+
+TEST(ModelFile, as_many_entries_as_may_be) {
+  const auto header = [](int strings, int tensors) {
+    std::string text = "{\"__metadata__\":{\"0\":\"\"";
+    for (int i = 1; i < strings; ++i) text += ",\"" + std::to_string(i) + "\":\"\"";
+    text += '}';
+    for (int i = 0; i < tensors; ++i)
+      text += ",\"" + std::to_string(i) + R"(":{"dtype":"F64","shape":[0],"data_offsets":[0,0]})";
+    return text + '}';
+  };
+  EXPECT_NO_THROW(gaussmix::safetensors::parse_header(header(1024, 1024), 0));
+  EXPECT_THROW(gaussmix::safetensors::parse_header(header(1025, 1024), 0), ModelFileError);
+  EXPECT_THROW(gaussmix::safetensors::parse_header(header(1024, 1025), 0), ModelFileError);
+}
+
 const std::string metadata =
     R"("__metadata__":{"format":"gaussmix","version":"1","covariance_type":"spherical","dtype":"float64"})";
 const std::string tensors = R"("means":{"dtype":"F64","shape":[1,1],"data_offsets":[0,8]},)"
@@ -373,10 +424,35 @@ TEST(ModelFile, names_and_dtype_are_told) {
   EXPECT_EQ(named(R"( [ \"a \\\"b\\\"\" ] )").feature_names, std::vector<std::string>{"a \"b\""});
   for (const char* bad : {"", "[]", "[1]", R"([\"a\",\"b\"])", R"([\"a\")", R"([\"a\"]x)", R"({\"a\":\"b\"})"})
     EXPECT_THROW(named(bad), ModelFileError) << bad;
-  auto floats = random_mixture<gaussmix::Full>(1, 2, 3);
-  for (Matrix* m : {&floats.means, &floats.covariances, &floats.precisions_cholesky})
+  // Whether it is asked for or not.
+  EXPECT_THROW(loaded(replaced(good, "\"dtype\":\"float64\"", "\"dtype\":\"float64\",\"feature_names\":\"[]\"")),
+               ModelFileError);
+  auto rounded = random_mixture<gaussmix::Full>(1, 2, 3);
+  for (Matrix* m : {&rounded.means, &rounded.covariances, &rounded.precisions_cholesky})
     *m = m->cast<float>().cast<double>().eval();
-  EXPECT_TRUE(info_of(saved(floats, true)).single);
+  EXPECT_TRUE(info_of(saved(rounded, floats)).single);
+}
+
+TEST(ModelFile, names_are_written) {
+  const auto mixture = random_mixture<gaussmix::Tied>(2, 3, 10);
+  const gaussmix::ModelInfo info{false, {"", "é€😀", "a \"b\\\n"}};
+  const std::string bytes = saved(mixture, info);
+  std::istringstream in(bytes);
+  gaussmix::ModelInfo again;
+  EXPECT_TRUE(same_bits(std::get<gaussmix::Mixture<gaussmix::Tied>>(gaussmix::load(in, &again)), mixture));
+  EXPECT_EQ(again.feature_names, info.feature_names);
+  EXPECT_EQ(saved(mixture, again), bytes);
+  for (const std::string& bad : {std::string("\x80"), std::string("\xed\xa0\x80"), std::string(1 << 24, 'a')})
+    EXPECT_THROW(saved(mixture, {false, {"", "", bad}}), std::invalid_argument) << bad.substr(0, 3);
+  EXPECT_THROW(saved(mixture, {false, {"a", "b"}}), std::invalid_argument);
+}
+
+TEST(ModelFile, the_format_of_a_stream_does_not_matter) {
+  const auto mixture = random_mixture<gaussmix::Full>(2, 3, 10);
+  std::ostringstream out;
+  out << std::hex << std::showbase << std::setfill('*') << std::setw(5000);
+  gaussmix::save(mixture, out);
+  EXPECT_EQ(out.str(), saved(mixture));
 }
 
 TEST(ModelFile, a_huge_header_is_not_allocated) {
@@ -407,6 +483,23 @@ TEST(ModelFile, files_are_replaced_whole) {
 }
 
 #ifdef __unix__
+TEST(ModelFile, the_group_of_a_file_is_kept) {
+  const Folder folder;
+  const fs::path path = folder.path / "model.safetensors";
+  const auto mixture = random_mixture<gaussmix::Diagonal>(2, 3, 7);
+  gaussmix::save(mixture, path);
+  const gid_t group = geteuid() == 0 ? 12345 : getegid();
+  ASSERT_EQ(chown(path.c_str(), static_cast<uid_t>(-1), group), 0);
+  ASSERT_EQ(chmod(path.c_str(), 0440), 0);
+  struct stat before{}, after{};
+  ASSERT_EQ(stat(path.c_str(), &before), 0);
+  gaussmix::save(mixture, path);
+  ASSERT_EQ(stat(path.c_str(), &after), 0);
+  EXPECT_NE(after.st_ino, before.st_ino);
+  EXPECT_EQ(after.st_gid, group);
+  EXPECT_EQ(after.st_mode, before.st_mode);
+}
+
 /// Files may have no more bytes than that while it lives: a disk that is full.
 class FileSizeLimit {
  public:
@@ -449,10 +542,95 @@ TEST(ModelFile, a_full_disk_keeps_the_old_file) {
 }
 #endif
 
+#ifdef __unix__
+TEST(ModelFile, a_process_that_is_killed_leaves_a_whole_file) {
+  const Folder folder;
+  const fs::path path = folder.path / "model.safetensors";
+  const auto small = random_mixture<gaussmix::Diagonal>(2, 3, 7),
+             large = random_mixture<gaussmix::Diagonal>(20000, 3, 8);
+  const std::string files[] = {saved(small), saved(large)};
+  gaussmix::replace_file(path, files[0]);
+  int unfinished = 0;
+  for (useconds_t round = 0; round < 40; ++round) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0)
+      for (int i = 1;; ++i) gaussmix::replace_file(path, files[i % 2]);
+    usleep(1000 + 500 * round);
+    kill(child, SIGKILL);
+    ASSERT_EQ(waitpid(child, nullptr, 0), child);
+    const std::string left = contents(path);
+    ASSERT_TRUE(left == files[0] || left == files[1]) << round;
+    for (const auto& entry : fs::directory_iterator(folder.path))
+      if (entry.path() != path) unfinished += fs::remove(entry.path());
+  }
+  EXPECT_GT(unfinished, 0) << "no write was interrupted";
+}
+#endif
+
 TEST(ModelFile, a_stream_that_fails_is_an_error) {
   std::ostringstream out;
   out.setstate(std::ios::badbit);
   EXPECT_THROW(gaussmix::save(random_mixture<gaussmix::Full>(2, 3, 7), out), std::system_error);
+}
+
+/// A stream that fails, as a disk does, after so many bytes.
+class Failing : public std::stringbuf {
+ public:
+  Failing(const std::string& bytes, std::streamsize good) : std::stringbuf(bytes), left_(good) {}
+
+ protected:
+  std::streamsize xsgetn(char* to, std::streamsize n) override {
+    left_ -= n;
+    if (left_ >= 0) return std::stringbuf::xsgetn(to, n);
+    errno = ETIMEDOUT;
+    throw std::runtime_error("no more");
+  }
+
+ private:
+  std::streamsize left_;
+};
+
+TEST(ModelFile, a_stream_that_cannot_be_read_on_is_an_error_of_the_system) {
+  const std::string bytes = saved(random_mixture<gaussmix::Full>(2, 3, 7));
+  for (const std::streamsize good : {0, 8, static_cast<int>(bytes.size()) - 100, static_cast<int>(bytes.size()) - 1}) {
+    Failing buffer(bytes, good);
+    std::istream in(&buffer);
+    std::error_code code;
+    try {
+      gaussmix::load(in);
+    } catch (const std::system_error& error) {
+      code = error.code();
+    }
+    EXPECT_EQ(code, std::errc::timed_out) << good;
+  }
+}
+
+#ifdef __unix__
+TEST(ModelFile, why_a_file_cannot_be_opened_is_told) {
+  const Folder folder;
+  gaussmix::save(random_mixture<gaussmix::Full>(2, 3, 7), folder.path / "model");
+  const auto why = [](const fs::path& path) {
+    try {
+      gaussmix::load(path);
+    } catch (const std::system_error& error) {
+      return error.code();
+    }
+    return std::error_code();
+  };
+  EXPECT_EQ(why(folder.path / "none"), std::errc::no_such_file_or_directory);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{0, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &none);
+  const std::error_code code = why(folder.path / "model");
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(code, std::errc::too_many_files_open);
+}
+#endif
+
+TEST(ModelFile, its_error_is_one_of_data_like_the_others) {
+  EXPECT_THROW(gaussmix::load(fs::temp_directory_path()), std::invalid_argument);
 }
 
 TEST(ModelFile, what_is_no_file_is_an_error) {

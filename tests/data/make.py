@@ -86,7 +86,7 @@ def main() -> None:
             model.save(ours)
             records[ours.name] = record(model)
             theirs = folder / f"cpp_{kind}_{dtype}.safetensors"
-            subprocess.run([sys.argv[1], ours, theirs, *(["single"] if dtype == "float32" else [])], check=True)
+            subprocess.run([sys.argv[1], ours, theirs], check=True)
             arrays = [*(getattr(model, name) for name in PARAMETERS), model.predict_proba(rows)]
             np.concatenate([a.astype("<f8").ravel() for a in arrays]).tofile(folder / f"{kind}_{dtype}.f64")
     model = everything(X)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -123,8 +124,7 @@ def test_a_random_state_is_not_kept(path):
 
 def test_feature_names_are_kept(path, blobs):
     pd = pytest.importorskip("pandas")
-    # As objects: the strings of pandas need not hold half a surrogate pair.
-    frame = pd.DataFrame(blobs, columns=pd.Index(["Länge", 'a "quote"\n', "\U0001f600\ud800"], dtype=object))
+    frame = pd.DataFrame(blobs, columns=["Länge", 'a "quote"\n', "\U0001f600"])
     model = GaussianMixture(2, random_state=0).fit(frame)
     model.save(path)
     again = load(path)
@@ -271,6 +271,7 @@ def test_attributes_that_do_not_fit_are_not_saved(saved, path):
 
 WRONG = {
     "too few names": ("feature_names_in_", ["a"], "names"),
+    "a name of half a character": ("feature_names_in_", ["a", "b", "\ud800"], "surrogates"),
     "names of numbers": ("feature_names_in_", [1, 2, 3], "not strings"),
     "no names": ("feature_names_in_", None, "cannot be saved"),
     "names of numpy's numbers": ("feature_names_in_", np.arange(3), "cannot be saved"),
@@ -316,12 +317,15 @@ HEADERS = {
     "dtype": (("__metadata__", "dtype"), "float32", "dtype"),
     "no record": (("__metadata__", "estimator"), "[]", "record"),
     "record cut": (("__metadata__", "estimator"), '{"params"', "not valid"),
-    "deep record": (("__metadata__", "estimator"), "[" * 100000, "not valid"),
+    "deep record": (("__metadata__", "estimator"), "[" * 30000, "not valid"),
     "wrong parameter": (("__metadata__", "estimator"), '{"params": {"tol": -1}}', "tol"),
     "parameter twice": (("__metadata__", "estimator"), '{"params": {}, "params": {}}', "twice"),
     "names": (("__metadata__", "feature_names"), "[1, 2, 3]", "not strings"),
     "too few names": (("__metadata__", "feature_names"), '["a"]', "names"),
     "names of no list": (("__metadata__", "feature_names"), '{"a": "b"}', "not strings"),
+    "half a surrogate pair": (("__metadata__", "feature_names"), r'["a", "b", "\ud800"]', "surrogates"),
+    "endless names": (("__metadata__", "feature_names"), "[" + '"",' * 40000, "too many"),
+    "endless record": (("__metadata__", "estimator"), '{"params":[' + "[]," * 40000, "too many"),
     "names cut": (("__metadata__", "feature_names"), '["a"', "not valid"),
     "wrong record": (("__metadata__", "estimator"), '{"params": {}, "converged": 1}', "record"),
     "wrong count": (("__metadata__", "estimator"), '{"params": {}, "n_iter": -1}', "record"),
@@ -331,6 +335,8 @@ HEADERS = {
     "other dtype": (("means", "dtype"), "I64", "dtype"),
     "shape": (("means", "shape"), [3, 2], "shape"),
     "rank": (("means", "shape"), [6], "row"),
+    "high rank": (("means", "shape"), [2, 3] + [1] * 7, "dimensions"),
+    "shape of no list": (("means", "shape"), 6, "no list"),
     "huge shape": (("means", "shape"), [2**62, 2**62], None),
     "negative shape": (("means", "shape"), [-2, -3], None),
     "offsets": (("means", "data_offsets"), [0, 48], None),
@@ -368,6 +374,18 @@ def test_headers_that_are_none(text, path):
     path.write_bytes(with_header(text, b""))
     with pytest.raises(ModelFileError):
         load(path)
+
+
+@pytest.mark.parametrize("start, item", [(b"{", b'"":{},'), (b'{"a":[', b"[],"), (b'{"a":[', b"1,"), (b"", b'\\"')])
+def test_headers_that_would_take_many_times_their_size_are_not_parsed(start, item, path):
+    path.write_bytes(with_header(start + item * (2**24 // len(item) - 2), b""))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError):
+            load(path)
+        assert tracemalloc.get_traced_memory()[1] < 3 * 2**24
+    finally:
+        tracemalloc.stop()
 
 
 def test_keys_that_are_there_twice(saved, path):
@@ -450,6 +468,41 @@ def test_wrong_records(saved, path):
         path.write_bytes(safetensors.numpy.save(arrays, header["__metadata__"]))
         with pytest.raises(ModelFileError):
             load(path)
+
+
+def test_damaged_files_of_which_cpp_says_the_same(path):
+    """The C++ suite reads the same list: see tests/data/mutations.py."""
+    lines = (DATA / "mutations.txt").read_text(encoding="ascii").splitlines()
+    assert len(lines) > 500
+    for line in lines:
+        base, verdict, *steps = line.split()
+        content = (DATA / base).read_bytes()
+        for offset, removed, put in (step.split(":") for step in steps):
+            content = content[: int(offset)] + bytes.fromhex(put) + content[int(offset) + int(removed) :]
+        path.write_bytes(content)
+        try:
+            load(path)
+            found = "loaded"
+        except ModelFileError:
+            found = "refused"
+        assert found == verdict, line
+
+
+def test_as_many_entries_as_may_be(saved, path):
+    header, data = header_and_data(saved[1])
+    empty = {"dtype": "F64", "shape": [0] + [1] * 7, "data_offsets": [0, 0]}
+    strings = {str(i): "" for i in range(1024 - len(header["__metadata__"]))}
+    tensors = {f"t{i}": empty for i in range(1024 - len(header) + 1)}
+    header["__metadata__"] |= strings
+    path.write_bytes(with_header(header | tensors, data))
+    load(path)
+    path.write_bytes(with_header(header | tensors | {"more": empty}, data))
+    with pytest.raises(ModelFileError, match="too many entries"):
+        load(path)
+    header["__metadata__"]["more"] = ""
+    path.write_bytes(with_header(header | tensors, data))
+    with pytest.raises(ModelFileError, match="too many entries"):
+        load(path)
 
 
 # The same examples each time, unless more are asked for; no data base on disk.
@@ -607,6 +660,27 @@ def test_permissions_and_links_are_kept(saved, path):
     assert link.is_symlink()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert load(path).tol == load(str(link)).tol == 0.5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_the_group_is_kept_or_its_permissions_are_not(saved, path, monkeypatch):
+    model, _ = saved
+    if os.geteuid() == 0:
+        os.chown(path, -1, 12345)
+    group = path.stat().st_gid
+    path.chmod(0o440)  # that it is read-only does not matter: it is replaced
+    model.save(path)
+    assert path.stat().st_gid == group
+    assert stat.S_IMODE(path.stat().st_mode) == 0o440
+
+    def forbidden(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", forbidden)
+    for before, after in [(0o640, 0o600), (0o664, 0o644), (0o4755, 0o755)]:
+        path.chmod(before)
+        model.save(path)
+        assert stat.S_IMODE(path.stat().st_mode) == after
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be replaced")

@@ -13,6 +13,7 @@
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
+/// All types of covariance; each has the members of `Full`.
 using Covariances = std::tuple<Full, Tied, Diagonal, Spherical>;
 
 /// Matrices that a mixture of k components stores: one, or one each.

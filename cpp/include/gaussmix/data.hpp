@@ -63,14 +63,19 @@ class Data {
     return *this;
   }
 
+  /// n
   Index rows() const { return rows_; }
+  /// d
   Index cols() const { return static_cast<Index>(columns_.size()); }
   /// Whether all values are floats.
   bool single() const {
     return std::all_of(columns_.begin(), columns_.end(), [](const Column& c) { return c.single; });
   }
+  /// Whether the rows have weights.
   bool weighted() const { return weights_ != nullptr; }
+  /// The scaled weight of row i; 1 without weights.
   double weight(Index i) const { return weights_ ? weights_[i] * weight_scale_ : 1.0; }
+  /// A power of two that brings the largest weight near 1: what scaled weights are multiplied by.
   double weight_scale() const { return weight_scale_; }
 
   /// Packs rows first, first + 1, ... as doubles, as many as `x` has rows.

@@ -14,27 +14,34 @@ inline namespace GAUSSMIX_ABI {
 
 /// Where a fit is: passed to the callback.
 struct Progress {
-  enum class Stage { start, seeding, iteration, end };
-  Stage stage = Stage::start;
-  int restart = 0;         ///< from 0
-  int iteration = 0;       ///< from 1 within a restart
-  double lower_bound = 0;  ///< mean log-likelihood of the model before the iteration; at the end, of the result
-  double change = 0;       ///< of the lower bound
-  bool converged = false;
+  /// The parts of a restart.
+  enum class Stage {
+    start,      ///< a restart begins
+    seeding,    ///< its start is looked for
+    iteration,  ///< an iteration has been made
+    end         ///< the restart has ended
+  };
+  Stage stage = Stage::start;  ///< where in a restart
+  int restart = 0;             ///< from 0
+  int iteration = 0;           ///< from 1 within a restart
+  double lower_bound = 0;      ///< mean log-likelihood of the model before the iteration; at the end, of the result
+  double change = 0;           ///< of the lower bound
+  bool converged = false;      ///< whether the change was below `FitOptions::tol`
 };
 
 /// Something that EM had to repair.
 struct Event {
+  /// What had happened, and what was done.
   enum class Cause {
     floored,    ///< singular covariance: floor applied
     reseeded,   ///< no rows left: moved to a row that the model explains badly
     abandoned,  ///< no rows left: kept with its weight of about 0
     failed      ///< the restart ended without a model
   };
-  Cause cause;
+  Cause cause;      ///< the first of each kind and component of a restart is kept
   Index component;  ///< -1 where it is not one component's
-  int restart;
-  int iteration;
+  int restart;      ///< from 0
+  int iteration;    ///< from 1; 0 in the start
 };
 
 /// What a run of EM knows beside its mixture and bound, so that it can go on after a break.
@@ -42,21 +49,21 @@ struct RunState {
   int iterations = 0;          ///< that were made
   int reseeds = 0;             ///< components that were moved
   std::vector<Index> floored;  ///< matrices that have the floor
-  std::vector<Event> events;
+  std::vector<Event> events;   ///< so far
 };
 
 /// Options of `fit`; the defaults are scikit-learn's.
 struct FitOptions {
-  double tol = 1e-3;        ///< on the change of the mean log-likelihood, nats
-  double reg_covar = 1e-6;  ///< added to the variances
-  int max_iter = 100;
-  int n_init = 1;  ///< restarts
-  Initialization initialization = Initialization::kmeans;
-  Start start;
-  std::uint64_t seed = 0;
-  bool reseed = true;  ///< whether components without rows are moved to others; never where `start` gives anything
-  int n_threads = 1;
-  bool single = false;       ///< round the parameters of the result to float, and its lower bound with them
+  double tol = 1e-3;                                       ///< on the change of the mean log-likelihood, nats
+  double reg_covar = 1e-6;                                 ///< added to the variances
+  int max_iter = 100;                                      ///< iterations of a restart at most
+  int n_init = 1;                                          ///< restarts
+  Initialization initialization = Initialization::kmeans;  ///< how starts are made
+  Start start;                                             ///< parameters of the start that are given
+  std::uint64_t seed = 0;                                  ///< of all random numbers
+  bool reseed = true;   ///< whether components without rows are moved to others; never where `start` gives anything
+  int n_threads = 1;    ///< at most; the result has the same bits with any number
+  bool single = false;  ///< round the parameters of the result to float, and its lower bound with them
   bool score_result = true;  ///< whether a last pass finds the lower bound of the result; else it is minus infinity
   std::function<bool(const Progress&)> callback;  ///< true stops the fit; the best model so far is returned
 };
@@ -64,13 +71,14 @@ struct FitOptions {
 /// What `fit` found.
 template <class Covariance>
 struct FitResult {
-  Mixture<Covariance> mixture;
-  bool converged = false;
+  Mixture<Covariance> mixture;                                    ///< after the last M-step of the best restart
+  bool converged = false;                                         ///< whether that restart was
   bool stopped = false;                                           ///< by the callback
   double lower_bound = -std::numeric_limits<double>::infinity();  ///< mean log-likelihood of `mixture`
   std::vector<double> lower_bounds;                               ///< before each M-step
   std::vector<Event> events;                                      ///< of all restarts
   int restart = 0;                                                ///< the one that is returned
+  /// Iterations of the restart that is returned.
   int n_iter() const { return static_cast<int>(lower_bounds.size()); }
 };
 

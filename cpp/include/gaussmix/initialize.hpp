@@ -27,8 +27,8 @@ struct Start {
   std::optional<Matrix> means;       ///< K x d
   std::optional<Matrix> precisions;  ///< as Mixture::covariances
 
-  bool complete() const { return weights && means && precisions; }
-  bool any() const { return weights || means || precisions; }
+  bool complete() const { return weights && means && precisions; }  ///< nothing is left to estimate
+  bool any() const { return weights || means || precisions; }       ///< something is given
 };
 
 namespace detail {
@@ -201,7 +201,8 @@ void match(Statistics<Covariance>& statistics, const Start& start) {
 /// \param n_components   K
 /// \param method         how rows are assigned; not used where `start` has means: rows then go to the nearest one
 /// \param start          parameters given by the caller, which the statistics are matched to
-/// \param seed, restart  name the stream of random numbers
+/// \param seed           of the random numbers
+/// \param restart        which stream of them is drawn from
 /// \param n_threads      threads at most
 /// \param interrupt      asked between steps
 /// \throws DegenerateData if the data overflow or fewer rows than components have a weight; Stopped if interrupted

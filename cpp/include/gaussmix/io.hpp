@@ -6,6 +6,7 @@
 // are stored, so that densities have the same bits after reading, and are checked against the covariances.
 #pragma once
 
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +14,9 @@
 #include <ostream>
 #include <sstream>
 #include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "gaussmix/any_mixture.hpp"
@@ -25,13 +29,15 @@ inline namespace GAUSSMIX_ABI {
 /// The version of the format that is written, and the newest that is read.
 inline constexpr int file_version = 1;
 
-/// What a file tells beside its mixture.
+/// What a file tells beside its mixture: `load` tells it, and `save` writes it.
 struct ModelInfo {
-  bool single = false;                     ///< its numbers are floats: `save` can write them as such again
-  std::vector<std::string> feature_names;  ///< of the d columns in their order, UTF-8; none, if the data had no names
+  bool single = false;  ///< its numbers are floats, as `FitOptions::single` makes them; Python's attributes are float32
+  std::vector<std::string> feature_names = {};  ///< of the d columns in their order, UTF-8; none, if they have no names
 };
 
 namespace detail {
+
+inline constexpr Index batch = 8192;  // numbers that pass through a buffer at once
 
 /// The shape of the covariances in a file: entries(d) is d to a power, which is the number of their dimensions.
 template <class Covariance>
@@ -44,26 +50,27 @@ std::vector<std::uint64_t> covariance_shape(Index k, Index d) {
 
 template <class Number, class Bits>
 void write_numbers(std::ostream& out, const double* values, Index n) {
-  for (Index i = 0; i < n; ++i) {
-    const Number value = static_cast<Number>(values[i]);
-    Bits bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    char bytes[sizeof bits];
-    for (std::size_t b = 0; b < sizeof bits; ++b)
-      bytes[b] = static_cast<char>(static_cast<unsigned char>(bits >> 8 * b));
-    out.write(bytes, sizeof bytes);
+  std::vector<char> bytes;
+  for (Index first = 0; first < n; first += batch) {
+    bytes.clear();
+    for (Index i = first, end = std::min(first + batch, n); i < end; ++i) {
+      const Number value = static_cast<Number>(values[i]);
+      Bits bits;
+      std::memcpy(&bits, &value, sizeof bits);
+      for (std::size_t b = 0; b < sizeof bits; ++b)
+        bytes.push_back(static_cast<char>(static_cast<unsigned char>(bits >> 8 * b)));
+    }
+    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
 }
 
 template <class Number, class Bits>
 void read_numbers(std::istream& in, double* values, Index n) {
   std::vector<unsigned char> bytes;
-  constexpr Index batch = 8192;
   for (Index first = 0; first < n; first += batch) {
     const Index count = std::min(batch, n - first);
     bytes.resize(static_cast<std::size_t>(count) * sizeof(Bits));
-    if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size())))
-      throw ModelFileError("the file is too short");
+    safetensors::detail::read_bytes(in, bytes.data(), bytes.size());
     for (Index i = 0; i < count; ++i) {
       Bits bits = 0;
       for (std::size_t b = 0; b < sizeof bits; ++b)
@@ -131,15 +138,33 @@ Mixture<Covariance> read_mixture(ModelFile& file) {
   return mixture;
 }
 
+/// Names as a list in JSON.
+inline std::string names_to_text(const std::vector<std::string>& names) {
+  std::ostringstream text;
+  const char* before = "[";
+  for (const std::string& name : names) {
+    text << before;
+    safetensors::detail::write_string(text, name);
+    before = ",";
+  }
+  text << ']';
+  return text.str();
+}
+
+inline std::vector<std::string> names_from_text(std::string_view text, Index n_features) {
+  safetensors::detail::Scanner scanner(text);
+  auto names = scanner.strings(static_cast<std::size_t>(n_features));
+  scanner.end();
+  if (static_cast<Index>(names.size()) != n_features) throw ModelFileError("there are not as many names as features");
+  return names;
+}
+
 /// What the strings of a file tell of it.
 inline ModelInfo read_info(const ModelFile& file, Index n_features) {
-  ModelInfo info{file.text("dtype") == "float32", {}};
-  if (file.header.metadata.count("feature_names") == 0) return info;
-  safetensors::detail::Scanner scanner(file.text("feature_names"));
-  info.feature_names = scanner.strings();
-  scanner.end();
-  if (static_cast<Index>(info.feature_names.size()) != n_features)
-    throw ModelFileError("the file has not as many names as features");
+  ModelInfo info;
+  info.single = file.text("dtype") == "float32";
+  if (file.header.metadata.count("feature_names") > 0)
+    info.feature_names = names_from_text(file.text("feature_names"), n_features);
   return info;
 }
 
@@ -147,11 +172,12 @@ inline ModelInfo read_info(const ModelFile& file, Index n_features) {
 
 /// Writes a mixture to a stream.
 ///
-/// \param single  store floats, as `FitOptions::single` makes them; Python then has attributes of float32
-/// \throws std::invalid_argument if the parameters do not fit together, or `single` and they are not floats
+/// \param info  whether it stores floats, and names of the features
+/// \throws std::invalid_argument if the parameters do not fit together, are to be floats and are not, or if there are
+///     names, and not d of them in UTF-8, or of more than 16 MiB
 /// \throws std::system_error if the stream fails, then or before
 template <class Covariance>
-void save(const Mixture<Covariance>& mixture, std::ostream& out, bool single = false) {
+void save(const Mixture<Covariance>& mixture, std::ostream& out, const ModelInfo& info = {}) {
   check_parameters(mixture);
   const Index k = mixture.n_components(), d = mixture.n_features();
   const auto n = [](Index i) { return static_cast<std::uint64_t>(i); };
@@ -171,45 +197,55 @@ void save(const Mixture<Covariance>& mixture, std::ostream& out, bool single = f
   header.metadata = {{"format", "gaussmix"},
                      {"version", std::to_string(file_version)},
                      {"covariance_type", Covariance::name},
-                     {"dtype", single ? "float32" : "float64"}};
+                     {"dtype", info.single ? "float32" : "float64"}};
+  if (!info.feature_names.empty()) {
+    require(static_cast<Index>(info.feature_names.size()) == d, "there must be as many names as features");
+    const std::string names = detail::names_to_text(info.feature_names);
+    detail::names_from_text(names, d);  // what could not be read again is not written
+    header.metadata["feature_names"] = names;
+  }
   std::uint64_t at = 0;
   for (const Part& part : parts) {
-    require(!single || detail::single_precision(Eigen::Map<const Matrix>(part.values, 1, part.size)),
+    require(!info.single || detail::single_precision(Eigen::Map<const Matrix>(part.values, 1, part.size)),
             "only parameters that are floats can be saved in single precision");
-    const std::uint64_t end = at + n(part.size) * (single ? 4 : 8);
-    header.tensors[part.name] = {single ? "F32" : "F64", part.shape, at, end};
+    const std::uint64_t end = at + n(part.size) * (info.single ? 4 : 8);
+    header.tensors[part.name] = {info.single ? "F32" : "F64", part.shape, at, end};
     at = end;
   }
   safetensors::write_header(out, header);
   for (const Part& part : parts)
-    single ? detail::write_numbers<float, std::uint32_t>(out, part.values, part.size)
-           : detail::write_numbers<double, std::uint64_t>(out, part.values, part.size);
+    info.single ? detail::write_numbers<float, std::uint32_t>(out, part.values, part.size)
+                : detail::write_numbers<double, std::uint64_t>(out, part.values, part.size);
   if (!out.flush()) throw std::system_error(EIO, std::generic_category(), "cannot write to the stream");
 }
 
 /// Writes a mixture to a file, whole or not at all (see `replace_file`). Errors as above, and std::system_error.
 template <class Covariance>
-void save(const Mixture<Covariance>& mixture, const std::filesystem::path& path, bool single = false) {
+void save(const Mixture<Covariance>& mixture, const std::filesystem::path& path, const ModelInfo& info = {}) {
   std::ostringstream bytes;
-  save(mixture, bytes, single);
+  save(mixture, bytes, info);
   replace_file(path, bytes.str());
 }
 
 /// Writes a mixture whose type is known at run time: the same, with the same errors.
-inline void save(const AnyMixture& mixture, std::ostream& out, bool single = false) {
-  std::visit([&](const auto& m) { save(m, out, single); }, mixture);
+template <class = void>
+void save(const AnyMixture& mixture, std::ostream& out, const ModelInfo& info = {}) {
+  std::visit([&](const auto& m) { save(m, out, info); }, mixture);
 }
 
 /// Writes a mixture whose type is known at run time to a file: the same, with the same errors.
-inline void save(const AnyMixture& mixture, const std::filesystem::path& path, bool single = false) {
-  std::visit([&](const auto& m) { save(m, path, single); }, mixture);
+template <class = void>
+void save(const AnyMixture& mixture, const std::filesystem::path& path, const ModelInfo& info = {}) {
+  std::visit([&](const auto& m) { save(m, path, info); }, mixture);
 }
 
 /// Reads a mixture from a stream that can seek, of which it is the rest. Tensors that it does not know it passes over.
 ///
 /// \param info  where to tell what else the stream says, if not null
 /// \throws ModelFileError unless it holds a model that this version understands, whatever else it holds
-inline AnyMixture load(std::istream& in, ModelInfo* info = nullptr) {
+/// \throws std::system_error if the stream fails
+template <class = void>
+AnyMixture load(std::istream& in, ModelInfo* info = nullptr) {
   const std::streamoff begin = in.tellg();
   in.seekg(0, std::ios::end);
   const std::streamoff end = in.tellg();
@@ -232,25 +268,27 @@ inline AnyMixture load(std::istream& in, ModelInfo* info = nullptr) {
   }
   return with_covariance(name, [&](auto c) -> AnyMixture {
     auto mixture = detail::read_mixture<decltype(c)>(file);
-    if (info) *info = detail::read_info(file, mixture.n_features());
+    auto told = detail::read_info(file, mixture.n_features());  // which must be right whether asked for or not
+    if (info) *info = std::move(told);
     return mixture;
   });
 }
 
-/// Reads a mixture from a file. \throws ModelFileError as above; std::system_error if there is no file to read
-inline AnyMixture load(const std::filesystem::path& path, ModelInfo* info = nullptr) {
+/// Reads a mixture from a file. \throws ModelFileError as above; std::system_error if there is none, or it cannot be read
+template <class = void>
+AnyMixture load(const std::filesystem::path& path, ModelInfo* info = nullptr) {
   const auto status = std::filesystem::status(path);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
     throw ModelFileError("cannot load " + path.string() + ": not a file");
+  errno = 0;
   std::ifstream in(path, std::ios::binary);
-  if (!in) {
-    const int error = std::filesystem::exists(status) ? EACCES : ENOENT;
-    throw std::filesystem::filesystem_error("cannot load", path, std::error_code(error, std::generic_category()));
-  }
+  if (!in) throw std::filesystem::filesystem_error("cannot load", path, detail::last_error());
   try {
     return load(in, info);
   } catch (const ModelFileError& error) {
     throw ModelFileError("cannot load " + path.string() + ": " + error.what());
+  } catch (const std::system_error& error) {
+    throw std::filesystem::filesystem_error("cannot load", path, error.code());
   }
 }
 

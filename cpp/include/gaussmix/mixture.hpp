@@ -19,17 +19,20 @@ struct Mixture {
   Matrix covariances;          ///< full K x d*d, tied 1 x d*d, diagonal K x d, spherical K x 1
   Matrix precisions_cholesky;  ///< U with Sigma^-1 = U U^T, same shape
 
-  Mixture() = default;
+  Mixture() = default;  ///< of no components
+  /// Room for k components in d dimensions, all zero: no mixture yet.
   Mixture(Index k, Index d)
       : weights(Vector::Zero(k)),
         means(Matrix::Zero(k, d)),
         covariances(Matrix::Zero(n_matrices<Covariance>(k), Covariance::entries(d))),
         precisions_cholesky(covariances) {}
 
-  Index n_components() const { return means.rows(); }
-  Index n_features() const { return means.cols(); }
+  Index n_components() const { return means.rows(); }  ///< K
+  Index n_features() const { return means.cols(); }    ///< d
 
+  /// The covariance of component k, as its type stores it.
   const double* covariance(Index k) const { return covariances.row(matrix_of<Covariance>(k)).data(); }
+  /// The precision Cholesky factor of component k, as its type stores it.
   const double* factor(Index k) const { return precisions_cholesky.row(matrix_of<Covariance>(k)).data(); }
 
   /// Free parameters: weights less one, means, covariances.
@@ -54,7 +57,8 @@ Mixture<Covariance> make_mixture(const Vector& weights, const Matrix& means, con
 }
 
 /// Whether every number is one that a float holds.
-inline bool single_precision(const Matrix& numbers) {
+template <class = void>
+bool single_precision(const Matrix& numbers) {
   return (numbers.array().abs() <= FLT_MAX).all() && numbers.cast<float>().cast<double>() == numbers;
 }
 }  // namespace detail

@@ -1,6 +1,6 @@
 // Writes a file whole or not at all: into a new file in the same folder, which is flushed to the disk and then takes
-// the place of the old one. A crash, a full disk or another writer leaves one whole file, old or new. Permissions of an
-// old file are kept, and a symbolic link goes on pointing to the file.
+// the place of the old one. A crash, a full disk or another writer leaves one whole file, old or new. The permissions and
+// the group of an old file are kept, and a symbolic link goes on pointing to the file.
 #pragma once
 
 #include <cerrno>
@@ -47,13 +47,27 @@ inline std::FILE* create_file(const std::filesystem::path& path, [[maybe_unused]
 #endif
 }
 
-/// Gives an open file its permissions and waits until it is on the disk.
-inline bool settle(std::FILE* file, [[maybe_unused]] bool exact, [[maybe_unused]] unsigned mode) {
+/// Gives an open file the permissions and the group of another. Where it may not have the group, its own gets no more
+/// than all others had, of whom it was one.
+inline bool copy_permissions([[maybe_unused]] const std::filesystem::path& from, [[maybe_unused]] std::FILE* to) {
+#ifdef _WIN32
+  return true;
+#else
+  struct ::stat old{};
+  if (::stat(from.c_str(), &old) != 0) return false;
+  auto mode = static_cast<unsigned>(old.st_mode) & 0777u;
+  if (::fchown(::fileno(to), static_cast<::uid_t>(-1), old.st_gid) != 0) mode &= 0707u | (mode & 7u) << 3;
+  return ::fchmod(::fileno(to), static_cast<::mode_t>(mode)) == 0;
+#endif
+}
+
+/// Waits until an open file is on the disk.
+inline bool settle(std::FILE* file) {
   if (std::fflush(file) != 0) return false;
 #ifdef _WIN32
   return ::_commit(::_fileno(file)) == 0;
 #else
-  return (!exact || ::fchmod(::fileno(file), static_cast<::mode_t>(mode)) == 0) && ::fsync(::fileno(file)) == 0;
+  return ::fsync(::fileno(file)) == 0;
 #endif
 }
 
@@ -78,7 +92,7 @@ inline void replace_file(std::filesystem::path path, std::string_view bytes) {
   const bool exists = fs::exists(old);
   if (exists && !fs::is_regular_file(old))
     throw fs::filesystem_error("cannot save", path, std::make_error_code(std::errc::invalid_argument));
-  const unsigned mode = exists ? static_cast<unsigned>(old.permissions() & fs::perms::all) : 0666u;
+  const unsigned mode = exists ? 0600u : 0666u;  // nobody else's until it has the group that it should
 
   std::random_device random;
   fs::path fresh;
@@ -92,7 +106,8 @@ inline void replace_file(std::filesystem::path path, std::string_view bytes) {
 
   std::error_code error;
   errno = 0;
-  if (std::fwrite(bytes.data(), 1, bytes.size(), file) != bytes.size() || !detail::settle(file, exists, mode))
+  if (std::fwrite(bytes.data(), 1, bytes.size(), file) != bytes.size() ||
+      (exists && !detail::copy_permissions(path, file)) || !detail::settle(file))
     error = detail::last_error();
   if (std::fclose(file) != 0 && !error) error = detail::last_error();
   if (!error) fs::rename(fresh, path, error);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <istream>
 #include <limits>
@@ -17,6 +18,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "gaussmix/types.hpp"
@@ -31,15 +33,16 @@ inline constexpr std::size_t max_rank = 8;                           ///< dimens
 
 /// Where the numbers of a tensor lie, in bytes after the header.
 struct Tensor {
-  std::string dtype;
-  std::vector<std::uint64_t> shape;
-  std::uint64_t begin = 0, end = 0;
+  std::string dtype;                 ///< F64, F32 or I64
+  std::vector<std::uint64_t> shape;  ///< at most `max_rank` numbers; none, of a single number
+  std::uint64_t begin = 0;           ///< the first byte
+  std::uint64_t end = 0;             ///< the one after the last
 };
 
 /// What is before the numbers: strings by key, and tensors by name.
 struct Header {
-  std::map<std::string, std::string> metadata;
-  std::map<std::string, Tensor> tensors;
+  std::map<std::string, std::string> metadata;  ///< UTF-8
+  std::map<std::string, Tensor> tensors;        ///< by name
 };
 
 /// Bytes of one number. \throws ModelFileError for a dtype that no model file holds
@@ -53,6 +56,14 @@ namespace detail {
 
 inline void expect(bool condition, const char* message) {
   if (!condition) throw ModelFileError(message);
+}
+
+/// Reads n bytes. \throws ModelFileError if there are fewer; std::system_error if the stream failed to read them
+inline void read_bytes(std::istream& in, void* bytes, std::size_t n) {
+  errno = 0;
+  if (in.read(static_cast<char*>(bytes), static_cast<std::streamsize>(n))) return;
+  if (in.bad()) throw std::system_error(errno != 0 ? errno : EIO, std::generic_category(), "cannot read the stream");
+  throw ModelFileError("the file is too short");
 }
 
 inline void append_utf8(std::string& text, std::uint32_t code) {
@@ -99,9 +110,12 @@ class Scanner {
     return values;
   }
 
-  std::vector<std::string> strings() {
+  std::vector<std::string> strings(std::size_t most) {
     std::vector<std::string> values;
-    list([&] { values.push_back(string()); });
+    list([&] {
+      expect(values.size() < most, "the header has a list that is too long");
+      values.push_back(string());
+    });
     return values;
   }
 
@@ -240,12 +254,17 @@ inline Tensor parse_tensor(Scanner& scanner) {
 inline void check_places(const Header& header, std::uint64_t data_size) {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> places;
   for (const auto& [name, tensor] : header.tensors) {
-    std::uint64_t size = item_size(tensor.dtype);
+    // Without its zeros too a shape may not overflow: NumPy has no such arrays.
+    std::uint64_t size = item_size(tensor.dtype), whole = 1;
     for (const std::uint64_t n : tensor.shape) {
-      expect(n == 0 || size <= std::numeric_limits<std::uint64_t>::max() / n, "a tensor has a shape too large");
-      size *= n;
+      expect(n == 0 || size <= std::uint64_t{std::numeric_limits<std::int64_t>::max()} / n,
+             "a tensor has a shape too large");
+      if (n == 0)
+        whole = 0;
+      else
+        size *= n;
     }
-    expect(tensor.begin <= tensor.end && tensor.end - tensor.begin == size,
+    expect(tensor.begin <= tensor.end && tensor.end - tensor.begin == size * whole,
            "a tensor has data_offsets that do not fit its shape");
     places.emplace_back(tensor.begin, tensor.end);
   }
@@ -300,22 +319,23 @@ inline Header parse_header(std::string_view text, std::uint64_t data_size) {
 }
 
 /// Reads the header of a stream that has `size` bytes left; what follows in the stream are the data.
-/// \throws ModelFileError as `parse_header`, or if the stream is too short
+/// \throws ModelFileError as `parse_header`, or if the stream is too short; std::system_error if it fails
 inline Header read_header(std::istream& in, std::uint64_t size) {
   unsigned char bytes[8];
-  detail::expect(size >= 8 && in.read(reinterpret_cast<char*>(bytes), 8), "the file is too short");
+  detail::expect(size >= 8, "the file is too short");
+  detail::read_bytes(in, bytes, sizeof bytes);
   std::uint64_t length = 0;
   for (int i = 0; i < 8; ++i) length |= std::uint64_t{bytes[i]} << 8 * i;
   detail::expect(length <= size - 8, "the file is shorter than its header says");
   detail::expect(length <= max_header, "the header is longer than 16 MiB");
   std::string text(static_cast<std::size_t>(length), '\0');
-  detail::expect(static_cast<bool>(in.read(text.data(), static_cast<std::streamsize>(length))),
-                 "the file is too short");
+  detail::read_bytes(in, text.data(), text.size());
   return parse_header(text, size - 8 - length);
 }
 
 /// Writes the length and the header, filled up with spaces so that the data begin at a multiple of 8.
 /// The tensors stand in the order of their names; the text must be UTF-8.
+/// \throws std::invalid_argument if it is longer than a header may be
 inline void write_header(std::ostream& out, const Header& header) {
   std::ostringstream text;
   text.imbue(std::locale::classic());
@@ -343,8 +363,9 @@ inline void write_header(std::ostream& out, const Header& header) {
   text << '}';
   std::string bytes = text.str();
   bytes.resize((bytes.size() + 7) / 8 * 8, ' ');
+  require(bytes.size() <= max_header, "the header of a model file cannot be longer than 16 MiB");
   for (int i = 0; i < 8; ++i) out.put(static_cast<char>(static_cast<unsigned char>(bytes.size() >> 8 * i)));
-  out << bytes;
+  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
 }  // namespace safetensors

@@ -21,10 +21,10 @@ class Scorer {
   explicit Scorer(const Mixture<Covariance>& mixture)
       : log_prob_(mixture),
         offset_(Block::Zero(padded<double>(1), mixture.n_features())),
-        responsibilities_(mixture.n_components()) {}
+        responsibilities_(Vector::Zero(mixture.n_components())) {}
 
-  Index n_components() const { return log_prob_.n_components(); }
-  Index n_features() const { return log_prob_.n_features(); }
+  Index n_components() const { return log_prob_.n_components(); }  ///< K
+  Index n_features() const { return log_prob_.n_features(); }      ///< d
 
   /// Scores a row.
   ///
@@ -52,10 +52,10 @@ class Scorer {
     return best + std::log(sum);
   }
 
-  /// P(component k | row) of the row that was scored last, K numbers.
+  /// P(component k | row) of the row that was scored last, K numbers; zeros before the first.
   const Vector& responsibilities() const { return responsibilities_; }
 
-  /// The likeliest component of the row that was scored last, the first of equals.
+  /// The likeliest component of the row that was scored last, the first of equals; 0 before the first row.
   Index label() const { return label_; }
 
  private:

@@ -23,20 +23,23 @@ struct Statistics {
   double log_likelihood = 0;  ///< sum_n w_n log p(x_n) under the model of the pass
   double total_weight = 0;    ///< sum_n w_n
 
-  Statistics() = default;
+  Statistics() = default;  ///< of no components
+  /// Those of no rows, of k components in d dimensions.
   Statistics(Index k, Index d)
       : counts(Vector::Zero(k)),
         means(Matrix::Zero(k, d)),
         covariances(Matrix::Zero(n_matrices<Covariance>(k), Covariance::entries(d))) {}
 
-  Index n_components() const { return means.rows(); }
-  Index n_features() const { return means.cols(); }
+  Index n_components() const { return means.rows(); }  ///< K
+  Index n_features() const { return means.cols(); }    ///< d
 
   /// The weight that covariance `m` is an average over.
   double mass(Index m) const { return Covariance::shared ? counts.sum() : counts(m); }
 
+  /// Whether nothing has overflowed.
   bool finite() const { return means.allFinite() && covariances.allFinite() && std::isfinite(log_likelihood); }
 
+  /// Of a row of weight one, in nats.
   double mean_log_likelihood() const { return log_likelihood / total_weight; }
 
   /// Adds the statistics of other rows under the same model. \throws std::invalid_argument if the sizes differ.

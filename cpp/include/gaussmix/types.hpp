@@ -19,6 +19,9 @@
     FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2
 #error "gaussmix needs the rounding of IEEE 754 numbers, infinities and NaN: compile without -ffast-math, with SSE2."
 #endif
+#ifdef EIGEN_DEFAULT_TO_ROW_MAJOR
+#error "gaussmix needs Eigen's default, columns that are contiguous: compile without EIGEN_DEFAULT_TO_ROW_MAJOR."
+#endif
 
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
@@ -46,9 +49,9 @@ class DegenerateData : public std::invalid_argument {
 };
 
 /// A file does not hold a model that can be read: not of this format, of a newer version, damaged, or inconsistent.
-class ModelFileError : public std::runtime_error {
+class ModelFileError : public std::invalid_argument {
  public:
-  using std::runtime_error::runtime_error;
+  using std::invalid_argument::invalid_argument;
 };
 
 /// Called now and then in long work; true asks to stop.
@@ -60,6 +63,7 @@ class Stopped : public std::runtime_error {
   Stopped() : std::runtime_error("stopped before there was a model") {}
 };
 
+/// What `DegenerateData` says of values whose squares overflow.
 inline constexpr const char* overflow_message = "The squares of the data overflow; scale the input data.";
 
 /// Throws `std::invalid_argument` with `message` unless `condition` holds.

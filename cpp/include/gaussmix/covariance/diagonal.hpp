@@ -24,24 +24,31 @@ struct Diagonal {
   static Index n_parameters(Index k, Index d) { return k * d; }
 
   static double variance(const double* covariance, Index /*d*/, Index j) { return covariance[j]; }
-  static void add_diagonal(double* covariance, Index d, double value) { Row(covariance, d).array() += value; }
+  template <class = void>
+  static void add_diagonal(double* covariance, Index d, double value) {
+    Row(covariance, d).array() += value;
+  }
 
   /// covariance += factor * diag(delta delta^T)
+  template <class = void>
   static void add_outer(double* covariance, const Eigen::Ref<const RowVector>& delta, double factor) {
     Row(covariance, delta.size()) += factor * delta.cwiseAbs2();
   }
 
   static void symmetrize(double* /*covariance*/, Index /*d*/) {}
 
+  template <class = void>
   static void rescale(double* covariance, const Eigen::Ref<const RowVector>& scale) {
     Row(covariance, scale.size()).array() *= scale.array() * scale.array();
   }
 
+  template <class = void>
   static void rescale_factor(double* u, const Eigen::Ref<const RowVector>& scale) {
     Row(u, scale.size()).array() /= scale.array();
   }
 
   /// U_j = v_j^-1/2; false unless every variance is positive.
+  template <class = void>
   static bool factor(const double* covariance, Index d, double /*tolerance*/, double* u) {
     const ConstRow v(covariance, d);
     if (!((v.array() > 0).all() && v.allFinite())) return false;
@@ -49,6 +56,7 @@ struct Diagonal {
     return true;
   }
 
+  template <class = void>
   static bool factor_precision(const double* precision, Index d, double* u) {
     const ConstRow p(precision, d);
     if (!((p.array() > 0).all() && p.allFinite())) return false;
@@ -58,26 +66,39 @@ struct Diagonal {
 
   static bool make_upper(double* /*u*/, Index /*d*/) { return true; }
 
-  static void precision(const double* u, Index d, double* p) { Row(p, d) = ConstRow(u, d).cwiseAbs2(); }
-  static void covariance(const double* u, Index d, double* v) { Row(v, d) = ConstRow(u, d).cwiseAbs2().cwiseInverse(); }
+  template <class = void>
+  static void precision(const double* u, Index d, double* p) {
+    Row(p, d) = ConstRow(u, d).cwiseAbs2();
+  }
+  template <class = void>
+  static void covariance(const double* u, Index d, double* v) {
+    Row(v, d) = ConstRow(u, d).cwiseAbs2().cwiseInverse();
+  }
 
   /// Whether U is the factor of the variances, up to rounding to `epsilon`.
+  template <class = void>
   static bool is_factor(const double* covariance, const double* u, Index d, double epsilon) {
     const auto one = (ConstRow(covariance, d).array().sqrt() * ConstRow(u, d).array()).eval();
     return (ConstRow(u, d).array() > 0).all() && ((one - 1).abs() <= 16 * epsilon).all();
   }
 
-  static double log_det(const double* u, Index d) { return ConstRow(u, d).array().log().sum(); }
+  template <class = void>
+  static double log_det(const double* u, Index d) {
+    return ConstRow(u, d).array().log().sum();
+  }
 
+  template <class = void>
   static void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
     out.setZero();
     for (Index j = 0; j < x.cols(); ++j) out.array() += (u[j] * x.col(j).head(out.size()).array()).square();
   }
 
+  template <class = void>
   static void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
     for (Index j = 0; j < x.cols(); ++j) scatter[j] += (r.array() * x.col(j).head(r.size()).array().square()).sum();
   }
 
+  template <class = void>
   static bool add_coloured(const double* covariance, const Eigen::Ref<const Block>& z, Eigen::Ref<Block> x) {
     const ConstRow v(covariance, x.rows());
     if (!((v.array() >= 0).all() && v.allFinite())) return false;
@@ -85,7 +106,10 @@ struct Diagonal {
     return true;
   }
 
-  static Matrix dense(const double* covariance, Index d) { return Matrix(ConstRow(covariance, d).asDiagonal()); }
+  template <class = void>
+  static Matrix dense(const double* covariance, Index d) {
+    return Matrix(ConstRow(covariance, d).asDiagonal());
+  }
 
   static bool centred_pays(Index /*d*/, Index /*k*/) { return false; }
 
@@ -96,12 +120,14 @@ struct Diagonal {
     for (Index j = 0; j < phi.cols(); ++j) phi.col(j) = z.col(first + j).square();
   }
 
+  template <class = void>
   static void quadratic_coefficients(const double* p, Index d, StridedVector theta) {
     theta = -0.5 * ConstRow(p, d).transpose();
   }
 
   static void add_total(const Eigen::Ref<const Block>&, const Eigen::Ref<const Vector>&, Matrix&) {}
 
+  template <class = void>
   static void second_moment(const Eigen::Ref<const Vector>& sums, Index d, double* second) {
     Row(second, d) = sums.transpose();
   }

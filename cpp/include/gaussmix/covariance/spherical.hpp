@@ -24,6 +24,7 @@ struct Spherical {
   static void add_diagonal(double* covariance, Index /*d*/, double value) { covariance[0] += value; }
 
   /// covariance += factor * |delta|^2 / d
+  template <class = void>
   static void add_outer(double* covariance, const Eigen::Ref<const RowVector>& delta, double factor) {
     covariance[0] += factor * delta.squaredNorm() / static_cast<double>(delta.size());
   }
@@ -31,11 +32,15 @@ struct Spherical {
   static void symmetrize(double* /*covariance*/, Index /*d*/) {}
 
   /// `scale` must be the same for all features, as it is when it is made from spherical precisions.
+  template <class = void>
   static void rescale(double* covariance, const Eigen::Ref<const RowVector>& scale) {
     covariance[0] *= scale(0) * scale(0);
   }
 
-  static void rescale_factor(double* u, const Eigen::Ref<const RowVector>& scale) { u[0] /= scale(0); }
+  template <class = void>
+  static void rescale_factor(double* u, const Eigen::Ref<const RowVector>& scale) {
+    u[0] /= scale(0);
+  }
 
   static bool factor(const double* covariance, Index /*d*/, double /*tolerance*/, double* u) {
     if (!(covariance[0] > 0 && std::isfinite(covariance[0]))) return false;
@@ -60,21 +65,27 @@ struct Spherical {
 
   static double log_det(const double* u, Index d) { return static_cast<double>(d) * std::log(u[0]); }
 
+  template <class = void>
   static void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
     out = x.topRows(out.size()).rowwise().squaredNorm() * (u[0] * u[0]);
   }
 
+  template <class = void>
   static void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
     scatter[0] += r.dot(x.topRows(r.size()).rowwise().squaredNorm()) / static_cast<double>(x.cols());
   }
 
+  template <class = void>
   static bool add_coloured(const double* covariance, const Eigen::Ref<const Block>& z, Eigen::Ref<Block> x) {
     if (!(covariance[0] >= 0 && std::isfinite(covariance[0]))) return false;
     x += std::sqrt(covariance[0]) * z;
     return true;
   }
 
-  static Matrix dense(const double* covariance, Index d) { return covariance[0] * Matrix::Identity(d, d); }
+  template <class = void>
+  static Matrix dense(const double* covariance, Index d) {
+    return covariance[0] * Matrix::Identity(d, d);
+  }
 
   static bool centred_pays(Index /*d*/, Index /*k*/) { return false; }
 
@@ -86,10 +97,14 @@ struct Spherical {
     for (Index j = 0; j < z.cols(); ++j) phi.col(0) += z.col(j).square();
   }
 
-  static void quadratic_coefficients(const double* p, Index /*d*/, StridedVector theta) { theta(0) = -0.5 * p[0]; }
+  template <class = void>
+  static void quadratic_coefficients(const double* p, Index /*d*/, StridedVector theta) {
+    theta(0) = -0.5 * p[0];
+  }
 
   static void add_total(const Eigen::Ref<const Block>&, const Eigen::Ref<const Vector>&, Matrix&) {}
 
+  template <class = void>
   static void second_moment(const Eigen::Ref<const Vector>& sums, Index d, double* second) {
     second[0] = sums(0) / static_cast<double>(d);
   }
