@@ -304,7 +304,8 @@ void bind_mixture(py::module_& m, py::dict& types) {
   type.def(
       "accumulate",
       [](const Bound& b, const BoundData& data, int n_threads) {
-        return accumulate(b.mixture, data.data, n_threads, /*exact=*/true);
+        // In double, as those of other parts of the rows may be.
+        return accumulate(b.log_prob(n_threads), data.data, n_threads);
       },
       py::arg("data"), py::arg("n_threads"), py::call_guard<py::gil_scoped_release>());
   type.def("arrays", [](const Bound& b) {

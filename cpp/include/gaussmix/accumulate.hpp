@@ -160,20 +160,17 @@ struct Sums {
 
 /// E-step over all rows and the sufficient statistics of the M-step.
 ///
-/// \param mixture    the current model, K components in d dimensions
+/// \param log_prob   the current model, K components in d dimensions: it may serve many parts of the rows
 /// \param data       n x d rows, with weights or without
 /// \param n_threads  threads at most
-/// \param exact      whether many rows of floats are computed in double all the same
-/// \returns counts, means and covariances under the responsibilities of `mixture`, and its log-likelihood; a component
+/// \returns counts, means and covariances under the responsibilities of the model, and its log-likelihood; a component
 ///          without a count keeps the mean that it has
 /// \throws std::invalid_argument if the sizes differ
 /// \throws DegenerateData if the squares of the data overflow
 template <class Covariance>
-Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data& data, int n_threads = 1,
-                                  bool exact = false) {
-  require(mixture.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
-  const Index k = mixture.n_components(), d = mixture.n_features();
-  const LogProb<Covariance> log_prob(mixture, n_threads, !exact && may_be_single(data));
+Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
+  require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
+  const Index k = log_prob.n_components(), d = log_prob.n_features();
   const Screen<Covariance> screen(log_prob);
   const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), d, k),
                     detail::max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));
@@ -233,12 +230,19 @@ Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data
   merge_dense(sums.dense);
   merge_dense(sums.single);
   for (Index c = 0; c < k; ++c)
-    if (!(statistics.counts(c) > 0)) statistics.means.row(c) = mixture.means.row(c);
+    if (!(statistics.counts(c) > 0)) statistics.means.row(c) = log_prob.means().row(c);
   statistics.log_likelihood = sums.log_likelihood;
   statistics.total_weight = sums.total_weight;
   statistics.scale(1 / data.weight_scale());
   if (!statistics.finite()) throw DegenerateData(overflow_message);
   return statistics;
+}
+
+/// The same of a mixture. \param exact  whether many rows of floats are computed in double all the same
+template <class Covariance>
+Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data& data, int n_threads = 1,
+                                  bool exact = false) {
+  return accumulate(LogProb<Covariance>(mixture, n_threads, !exact && may_be_single(data)), data, n_threads);
 }
 
 }  // namespace GAUSSMIX_ABI

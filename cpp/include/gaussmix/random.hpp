@@ -109,7 +109,8 @@ class Random {
   /// log u, 0 < u < 1, within 2 units in the last place: u = 2^n m, 1 <= 2 m^2 < 4, and log m is the series of
   /// 2 artanh s, s = (m - 1) / (m + 1).
   static double log_unit(double u) {
-    constexpr double log2_high = 0x1.62e42fefa3800p-1, log2_low = 0x1.ef35793c76730p-45, root_half = 0.70710678118654752;
+    constexpr double log2_high = 0x1.62e42fefa3800p-1, log2_low = 0x1.ef35793c76730p-45,
+                     root_half = 0.70710678118654752;
     constexpr std::uint64_t one = 0x3FF0000000000000u, fraction = 0x000FFFFFFFFFFFFFu;
     std::uint64_t bits;
     std::memcpy(&bits, &root_half, sizeof bits);
