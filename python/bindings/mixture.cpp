@@ -15,7 +15,7 @@
 namespace gaussmix::python {
 namespace {
 
-/// A mixture, and its table of densities from when it is first asked for: an EM step has no use for one.
+/// A mixture, and its table of densities from when it is first asked for: a mixture that only travels has no use for one.
 template <class Covariance>
 struct BoundMixture {
   explicit BoundMixture(Mixture<Covariance> m) : mixture(std::move(m)) {}

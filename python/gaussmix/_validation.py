@@ -191,10 +191,13 @@ def check_matrices(
             raise ValueError(f"'{name}' should be positive")
     else:
         stack = checked.reshape(-1, n_features, n_features)
-        tolerance = 1e-8 * np.abs(stack).max(axis=(1, 2), keepdims=True)
-        symmetric = np.allclose(stack, stack.swapaxes(1, 2), atol=tolerance)
-        if not (symmetric and (kind == "covariance" or (np.linalg.eigvalsh(stack) > 0).all())):
-            raise ValueError(f"'{name}' should be symmetric, positive-definite")
+        for part in np.array_split(stack, 1 + stack.size // 2**20):  # many small ones at once, large ones one by one
+            if len(part) == 0:
+                continue
+            tolerance = 1e-8 * np.abs(part).max(axis=(1, 2), keepdims=True)
+            symmetric = np.allclose(part, part.swapaxes(1, 2), atol=tolerance)
+            if not (symmetric and (kind == "covariance" or (np.linalg.eigvalsh(part) > 0).all())):
+                raise ValueError(f"'{name}' should be symmetric, positive-definite")
     return checked
 
 

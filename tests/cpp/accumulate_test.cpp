@@ -46,6 +46,18 @@ TYPED_TEST(Accumulate, weights) {
   EXPECT_TRUE(close(accumulate(mixture, data), reference::accumulate(mixture, x, weights), 1e-11L));
 }
 
+TYPED_TEST(Accumulate, a_table_of_densities_serves_many_parts) {
+  const auto mixture = random_mixture<TypeParam>(4, 5, 21);
+  const gaussmix::LogProb<TypeParam> log_prob(mixture);
+  for (const Index n : {3, 400}) {
+    const Matrix x = rows_near(mixture, n, 22);
+    const auto once = accumulate(mixture, Data(x)), again = accumulate(log_prob, Data(x), 2);
+    EXPECT_TRUE(once.counts == again.counts && once.means == again.means && once.covariances == again.covariances);
+    EXPECT_EQ(once.log_likelihood, again.log_likelihood);
+  }
+  EXPECT_THROW(accumulate(log_prob, Data(Matrix::Zero(3, 4).eval())), std::invalid_argument);
+}
+
 TYPED_TEST(Accumulate, weight_zero_is_an_absent_row_and_weight_two_a_repeated_one) {
   const auto mixture = random_mixture<TypeParam>(3, 3, 4);
   const Matrix x = rows_near(mixture, 400, 5);

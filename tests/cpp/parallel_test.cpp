@@ -31,6 +31,15 @@ TEST(ParallelFor, runs_every_task_once) {
     }
 }
 
+TEST(WorthThreads, each_has_enough_to_do) {
+  const double enough = GAUSSMIX_THREAD_FLOPS;
+  for (const int n_threads : {-1, 0, 1}) EXPECT_EQ(gaussmix::worth_threads(1e9 * enough, n_threads), 1);
+  EXPECT_EQ(gaussmix::worth_threads(0.0, 8), 1);
+  EXPECT_EQ(gaussmix::worth_threads(1.9 * enough, 8), 1);
+  EXPECT_EQ(gaussmix::worth_threads(3.5 * enough, 8), 3);
+  EXPECT_EQ(gaussmix::worth_threads(1e9 * enough, 8), 8);
+}
+
 TEST(ParallelFor, an_exception_comes_out_after_all_tasks_ended) {
   for (const int n_threads : {1, 4}) {
     std::atomic<int> running{0};

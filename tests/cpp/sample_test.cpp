@@ -89,6 +89,37 @@ TEST(CountDraw, counts_have_the_moments_of_a_multinomial_draw) {
   }
 }
 
+TEST(CountDraw, counts_are_the_same_everywhere_and_for_ever) {
+  Vector weights(7);
+  weights << 0, 3, 0.5, 0, 1e-3, 2, 0;
+  const gaussmix::Random random(12, gaussmix::Purpose::labels);
+  const auto draw = [&](Index n) {
+    const auto counts = gaussmix::detail::CountDraw(weights, random)(n);
+    return std::vector<Index>(counts.begin(), counts.end());
+  };
+  using Numbers = std::vector<Index>;
+  EXPECT_EQ(draw(1), (Numbers{0, 0, 0, 0, 0, 1, 0}));
+  EXPECT_EQ(draw(130), (Numbers{0, 81, 11, 0, 0, 38, 0}));
+  EXPECT_EQ(draw(8192), (Numbers{0, 4497, 733, 0, 2, 2960, 0}));
+  EXPECT_EQ(draw(20011), (Numbers{0, 10970, 1772, 0, 1, 7268, 0}));
+}
+
+TEST(CountDraw, a_count_by_batches_is_that_of_single_places) {
+  // Of equal halves the first interval decides: the ones among the first n digits are the rows of the second half.
+  const gaussmix::Random random(13, gaussmix::Purpose::labels);
+  for (const Index n : {1, 31, 32, 33, 127, 128, 129, 8191, 8192, 8193, 20011}) {
+    Index ones = 0;
+    for (Index digit = 0; digit < n; ++digit) {
+      const auto words = random.bits(static_cast<std::uint64_t>(digit / 128));
+      const Index word = digit % 128 / 32, left = std::min<Index>(32, n - digit / 32 * 32);
+      const auto kept = words[static_cast<std::size_t>(word)] >> (32 - left);
+      ones += static_cast<Index>(kept >> digit % 32 & 1);
+    }
+    const auto counts = gaussmix::detail::CountDraw(Eigen::Vector2d(1, 1), random)(n);
+    EXPECT_EQ(counts(1), ones) << n;
+  }
+}
+
 TEST(CountDraw, rows_fall_where_their_digits_lead) {
   // One row after the other draws as the interval of each says: the digits of a count are read by hand.
   const gaussmix::Random random(4, gaussmix::Purpose::labels);

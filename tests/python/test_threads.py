@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 THREADS = [1, 2, 3, 8]
 
 
-def many_rows(n=20_000, d=4):
+def many_rows(n=60_000, d=4):  # smaller passes take one thread
     rng = np.random.default_rng(0)
     return rng.normal(scale=6, size=(7, d))[rng.integers(0, 7, n)] + rng.normal(size=(n, d))
 
@@ -38,7 +38,7 @@ def test_a_fit_has_the_same_bits_on_any_number_of_threads(init, dtype, covarianc
 
 
 def test_float32_products_have_the_same_bits(covariance_type):
-    X = np.random.default_rng(2).normal(size=(20_000, 3)).astype(np.float32)
+    X = np.random.default_rng(2).normal(size=(80_000, 3)).astype(np.float32)
     params = {"n_components": 5, "covariance_type": covariance_type, "random_state": 0, "max_iter": 4, "tol": 0}
     one, *others = (GaussianMixture(**params, n_threads=n).fit(X) for n in THREADS)
     for other in others:
@@ -61,7 +61,7 @@ def test_predictions_and_samples_have_the_same_bits(covariance_type, shift):
 
 def test_many_features_and_components_have_the_same_bits():
     # Large enough that matrix products are cut into tiles.
-    X = many_rows(3000, 60)
+    X = many_rows(8000, 60)
     params = {"n_components": 20, "random_state": 0, "max_iter": 3, "tol": 0, "reg_covar": 1e-2}
     assert_same_bits(*(GaussianMixture(**params, n_threads=n).fit(X) for n in (1, 3)))
 

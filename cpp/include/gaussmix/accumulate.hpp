@@ -5,11 +5,11 @@
 // dense blocks:    S = Phi^T (w o R), moments about the origin of the frame
 // centred blocks:  for each k the moments of x - mu_k, so that nothing cancels
 // screened blocks: the same, over the rows that can matter to k
+// all leave as     mu = ref + M1 / N,   Sigma = M2 / N - (M1 / N)(M1 / N)^T
 //
-// A block is screened if that pays (screen.hpp); else its parts go dense, or centred where dense would lose digits
-// (log_prob.hpp). Both rules look at the block and the model only, and the blocks follow from the sizes, so that a fit
-// that is resumed has the same bits.
-// both leave as    mu = ref + M1 / N,   Sigma = M2 / N - (M1 / N)(M1 / N)^T
+// A block is screened if that pays (screen.hpp); else its parts go dense, or centred where dense would lose digits or the
+// components are few (log_prob.hpp). Both rules look at the block and the model only, and the blocks follow from the sizes,
+// so that a fit that is resumed has the same bits.
 #pragma once
 
 #include <optional>
@@ -160,7 +160,8 @@ struct Sums {
 
 /// E-step over all rows and the sufficient statistics of the M-step.
 ///
-/// \param log_prob   the current model, K components in d dimensions: it may serve many parts of the rows
+/// \param log_prob   the current model, K components in d dimensions: it may serve many parts of the rows, and says whether
+///                   many rows of floats may be computed as such
 /// \param data       n x d rows, with weights or without
 /// \param n_threads  threads at most
 /// \returns counts, means and covariances under the responsibilities of the model, and its log-likelihood; a component

@@ -35,7 +35,7 @@ class KMeans {
   KMeans(const Data& data, Index n_components, int n_threads, Interrupt interrupt)
       : data_(data),
         k_(n_components),
-        n_threads_(worth_threads(2.0 * static_cast<double>(data.rows() * data.cols() * n_components), n_threads)),
+        n_threads_(worth_threads(work(data, n_components), n_threads)),
         interrupt_(std::move(interrupt)),
         lanes_(Spread::lanes(data)),
         spread_(measure_spread(data, n_threads_)) {}
@@ -88,6 +88,11 @@ class KMeans {
   struct Bounds {
     float upper, lower;
   };
+
+  /// About what a pass takes, in flops: distances, and for each row its values, its nearest centres and its bounds.
+  static double work(const Data& data, Index k) {
+    return static_cast<double>(data.rows()) * static_cast<double>((2 * k + 10) * data.cols() + 10 * k + 50);
+  }
 
   void check_interrupt() const {
     if (interrupt_ && interrupt_()) throw Stopped();

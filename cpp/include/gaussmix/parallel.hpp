@@ -69,10 +69,16 @@ void parallel_for(Index n_tasks, int n_threads, const Task& task) {
 /// Threads for work on each of a model's matrices: one where all of them are small.
 inline int worth_threads(const Matrix& matrices, int n_threads) { return matrices.size() < 16384 ? 1 : n_threads; }
 
-/// Threads for a pass of so many flops: each is to have some 100 us of them. To wake one takes a tenth of that, but all wait
-/// for one that another process keeps from its core.
+/// What a thread is to have of a pass, in flops: some 100 us of them. To wake one takes a tenth of that, but all wait for
+/// one that another process keeps from its core. Tests set it to 1, so that small data have teams too.
+#ifndef GAUSSMIX_THREAD_FLOPS
+#define GAUSSMIX_THREAD_FLOPS 4e6
+#endif
+
+/// Threads for a pass of so many flops, at most `n_threads`, at least one.
 inline int worth_threads(double flops, int n_threads) {
-  return static_cast<int>(std::clamp(flops / 4e6, 1.0, std::max(1.0, static_cast<double>(n_threads))));
+  return static_cast<int>(
+      std::clamp(flops / GAUSSMIX_THREAD_FLOPS, 1.0, std::max(1.0, static_cast<double>(n_threads))));
 }
 
 /// Calls body(first_row, n_rows) for blocks of rows first ... first + rows - 1, in order.

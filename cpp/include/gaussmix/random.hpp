@@ -1,7 +1,7 @@
 // Random numbers without state: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
 // 2011), a bijection of 128-bit counters under a 64-bit key. Number i of a stream is a function of (seed, stream, i), so
 // any thread can draw any part. Integers are the same everywhere; the normals differ between platforms in their last
-// digits, as far as log and multiply-adds do.
+// digits, where multiply-adds are rounded once or twice.
 #pragma once
 
 #include <array>

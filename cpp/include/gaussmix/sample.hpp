@@ -34,14 +34,18 @@ using Counts = Eigen::Array<Index, Eigen::Dynamic, 1>;
 /// (Farach-Colton, Tsai, "Exact sublinear binomial sampling", 2015, has the halving for two components.)
 class CountDraw {
  public:
+  /// \throws std::invalid_argument unless the sum of the weights is positive and finite
   CountDraw(const Vector& weights, const Random& random)
-      : random_(random), counts_(Counts::Zero(weights.size())), bounds_(static_cast<std::size_t>(weights.size())) {
+      : random_(random), bounds_(static_cast<std::size_t>(weights.size())) {
     double total = 0;
     for (std::size_t c = 0; c < bounds_.size(); ++c) bounds_[c] = total += weights(static_cast<Index>(c));
+    require(std::isfinite(total) && total > 0, "weights must be finite, not negative and not all zero");
     for (double& bound : bounds_) bound /= total;
   }
 
   Counts operator()(Index n) {
+    counts_ = Counts::Zero(static_cast<Index>(bounds_.size()));
+    place_ = 0;
     split(0, 1, n);
     return counts_;
   }
@@ -51,7 +55,7 @@ class CountDraw {
   void split(double low, double width, Index n) {
     if (n == 0) return;
     const auto owner = std::upper_bound(bounds_.begin(), bounds_.end(), low);
-    // Below 2^-52 an interval has no half: all of it goes to the component where it begins.
+    // The bounds themselves are rounded to about 2^-52: what is so narrow goes to the component where it begins.
     if (low + width <= *owner || width < 0x1p-51) {
       counts_(owner - bounds_.begin()) += n;
       return;
@@ -76,7 +80,7 @@ class CountDraw {
     return count;
   }
 
-  const Random& random_;
+  Random random_;
   std::uint64_t place_ = 0;
   Counts counts_;
   std::vector<double> bounds_;  // cumulated weights; the last is 1
@@ -98,11 +102,9 @@ void sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, dou
             int n_threads = 1) {
   require(n >= 1, "at least one row must be drawn");
   require(mixture.means.allFinite(), "means must be finite");
-  require(std::isfinite(mixture.weights.sum()) && mixture.weights.sum() > 0 && mixture.weights.minCoeff() >= 0,
-          "weights must be finite, not negative and not all zero");
+  require(mixture.weights.minCoeff() >= 0, "weights must be finite, not negative and not all zero");
   const Index k = mixture.n_components(), d = mixture.n_features();
-  const Random label_bits(seed, Purpose::labels);
-  const auto counts = detail::CountDraw(mixture.weights, label_bits)(n);
+  const auto counts = detail::CountDraw(mixture.weights, Random(seed, Purpose::labels))(n);
   struct Task {
     Index component, first, rows;
   };

@@ -40,12 +40,12 @@ struct ScreenedBlock {
 template <class Covariance>
 class Screen {
  public:
-  /// Rows of a block: enough that each of K components has some, and that the n rows make eight blocks if they can; as
-  /// many as whole blocks of the dense kernel have, so that none of these is cut short.
+  /// Rows of a block: enough that each of K components has some, and that the n rows make eight blocks if they can; whole
+  /// blocks of the dense kernel, so that none of these is cut short.
   static Index block_rows(Index n, Index d, Index k) {
     const Index part = gaussmix::block_rows<Covariance>(d, k);
     const Index rows = std::clamp<Index>(n / 8, std::clamp<Index>(8 * k, 240, 2048), 2048);
-    return (rows + part - 1) / part * part;
+    return std::max<Index>(1, rows / part) * part;
   }
 
   explicit Screen(const LogProb<Covariance>& log_prob) : log_prob_(log_prob) {
@@ -79,7 +79,7 @@ class Screen {
     double radius = 0;
     for (Index at = 0, n = 0; at < rows; at += n) {
       // The first rows tell for all: what does not pay is found out early.
-      n = std::min(at == 0 ? panel_rows<float> : step, rows - at);
+      n = std::min(at == 0 ? panel_rows<float> : (at / step + 1) * step - at, rows - at);
       data.load(first + at, block.x.middleRows(at, n));
       block.z.resize(n, d);
       for (Index j = 0; j < d; ++j) block.z.col(j) = block.x.col(j).segment(at, n).unaryExpr(log_prob_.frame()(j));
