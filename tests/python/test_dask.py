@@ -183,7 +183,8 @@ def test_predictions_are_lazy_arrays(fitted, method, dtype):
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     assert found.chunks[0] == CHUNKS
     assert found.compute().dtype == expected.dtype
-    np.testing.assert_allclose(found.compute(), expected, rtol=1e-12)
+    # Blocks of other rows may take another kernel: its error in a log-density is relative in what is next to 0.
+    np.testing.assert_allclose(found.compute(), expected, rtol=1e-12, atol=1e-15)
 
 
 def test_scores_and_criteria(fitted):
