@@ -48,8 +48,8 @@ def fit(
         - a callable that returns an iterator over blocks, each time the same: arrays of shape (n_samples, n_features),
           or pairs of rows and weights. It is called, and iterated, in a thread of its own;
         - a list of blocks, or any other iterable that can be gone through again; blocks may be pandas or polars frames;
-        - a .npy or Parquet file, a list of them, or a folder or pattern ("rows/*.npy"), which stands for its files in
-          the order of their names (Parquet needs pyarrow; all columns but those of the weights and of the index of
+        - a .npy or Parquet file, a list of them, or a folder or pattern (``"rows/*.npy"``), which stands for its files
+          in the order of their names (Parquet needs pyarrow; all columns but those of the weights and of the index of
           pandas are features, and should be numeric);
         - a 2-D array of which slices can be read: :class:`numpy.memmap`, HDF5 (h5py), Zarr; or a frame;
         - a dask array or dataframe, which is computed partition by partition: in this process, or if any of it was
