@@ -12,12 +12,19 @@ using reference::stored;
 
 template <class Covariance>
 struct CovarianceType : testing::Test {
-  static constexpr Index dimensions[] = {1, 2, 3, 7, 20};
+  static constexpr Index dimensions[] = {1, 2, 3, 7, 20, 41};
 
   static RowVector stored_covariance(Index d, unsigned seed) {
     return rounded(stored(Covariance{}, random_covariance(d, 100, seed)));
   }
   static Table dense_of(const RowVector& m, Index d) { return dense(Covariance{}, m.data(), d); }
+
+  /// Rows that lie `row_stride` apart.
+  static Matrix apart(const Block& x) {
+    Matrix rows = Matrix::Zero(x.rows(), gaussmix::row_stride(x.cols()));
+    rows.leftCols(x.cols()) = x;
+    return rows;
+  }
 
   /// Powers of two; equal where the type has one variance for all features.
   static RowVector scales(Index d) {
@@ -90,11 +97,15 @@ TYPED_TEST(CovarianceType, squared_norms_are_those_of_rows_times_the_factor) {
     const Table y = reference::product(x, this->dense_of(u, d));
     for (const Index rows : {Index{1}, Index{9}, gaussmix::panel_rows<double>, Index{50}, Index{75}}) {
       Vector squares = Vector::Constant(rows, 99);  // what was there before does not count
+      Vector of_rows = squares;
       TypeParam::squared_norms(x, u.data(), squares);
+      const Matrix apart = this->apart(x);
+      TypeParam::squared_norms(gaussmix::Rows(apart.topLeftCorner(rows, d)), u.data(), of_rows);
       for (Index n = 0; n < rows; ++n) {
         Real expected = 0;
         for (Index j = 0; j < d; ++j) expected += y(n, j) * y(n, j);
         EXPECT_NEAR(squares(n), static_cast<double>(expected), 1e-14 * static_cast<double>(d * expected)) << rows;
+        EXPECT_NEAR(of_rows(n), static_cast<double>(expected), 1e-14 * static_cast<double>(d * expected)) << rows;
       }
     }
   }
@@ -125,15 +136,22 @@ TYPED_TEST(CovarianceType, add_scatter_and_add_outer_add_projected_outer_product
     const Block x = normals(13 + 2, d, 8);  // the rows after those that have a weight do not count
     const Vector r = normals(13, 1, 9).cwiseAbs();
     const RowVector before = this->stored_covariance(d, 10);
-    RowVector scatter = before, outer = before;
+    RowVector scatter = before, of_rows = before, outer = before, sums = RowVector::Ones(d);
     TypeParam::add_scatter(x, r, scatter.data());
     TypeParam::symmetrize(scatter.data(), d);
+    const Matrix apart = this->apart(x);
+    const gaussmix::Rows rows = apart.topLeftCorner(13, d);
+    TypeParam::add_scatter(rows, r, of_rows.data());
+    TypeParam::symmetrize(of_rows.data(), d);
+    gaussmix::add_sums(rows, r, sums.data());
     for (Index n = 0; n < 13; ++n) TypeParam::add_outer(outer.data(), x.row(n), r(n));
     Table sum = this->dense_of(before, d);
     for (Index n = 0; n < 13; ++n)
       for (Index i = 0; i < d; ++i)
         for (Index j = 0; j < d; ++j) sum(i, j) += Real{r(n)} * Real{x(n, i)} * Real{x(n, j)};
     EXPECT_TRUE(close(scatter, stored(TypeParam{}, sum), 1e-14L));
+    EXPECT_TRUE(close(of_rows, stored(TypeParam{}, sum), 1e-14L));
+    EXPECT_TRUE((sums - RowVector::Ones(d)).isApprox(r.transpose() * x.topRows(13), 1e-13));
     EXPECT_TRUE(close(outer, stored(TypeParam{}, sum), 1e-14L));
   }
 }

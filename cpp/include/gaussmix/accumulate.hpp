@@ -51,6 +51,13 @@ struct Moments {
     Covariance::add_scatter(offset, r, second.row(matrix_of<Covariance>(k)).data());
   }
 
+  /// The same of rows that lie one after the other, `row_stride` apart.
+  void add(Index k, const Rows& offset, const Eigen::Ref<const Vector>& r) {
+    counts(k) += r.sum();
+    add_sums(offset, r, first.row(k).data());
+    Covariance::add_scatter(offset, r, second.row(matrix_of<Covariance>(k)).data());
+  }
+
   /// Statistics in the coordinates of the data; `reference` is K x d, in those coordinates too.
   Statistics<Covariance> statistics(const Frame& frame, const Matrix& reference) const {
     const Index k = first.rows(), d = first.cols();
@@ -181,10 +188,6 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
     BlockBuffers<Covariance> block;
     ScreenedBlock<Covariance> screened;
     auto& sums = parts[static_cast<std::size_t>(lane)];
-    const auto add_centred = [&](Index c, const Block& offset, const Eigen::Ref<const Vector>& r) {
-      if (!sums.centred) sums.centred.emplace(k, d);
-      sums.centred->add(c, offset, r);
-    };
     const auto add_likelihood = [&](const Vector& w, const Vector& log_norm) {
       sums.log_likelihood += w.dot(log_norm);
       sums.total_weight += w.sum();
@@ -200,20 +203,21 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
         if (!sums.single) sums.single.emplace(k, d);
         return sums.single->add(block.single_panels, block.single_table, block);
       }
+      if (!sums.centred) sums.centred.emplace(k, d);
       for (Index c = 0; c < k; ++c) {
         log_prob.centre(block, c);
-        add_centred(c, block.offset, block.responsibilities().col(c).cwiseProduct(block.weights));
+        sums.centred->add(c, block.offset, block.responsibilities().col(c).cwiseProduct(block.weights));
       }
     };
     const auto add_screened = [&] {
       add_likelihood(screened.weights, screened.log_norm);
-      for (Index c = 0; c < k; ++c) {
-        const auto& own = screened.rows[static_cast<std::size_t>(c)];
-        if (own.empty()) continue;
-        screen.gather(screened, c);
-        add_centred(c, screened.offset,
-                    screened.responsibilities[static_cast<std::size_t>(c)].cwiseProduct(screened.weights(own)));
-      }
+      if (!sums.centred) sums.centred.emplace(k, d);
+      for (Index c = 0; c < k; ++c)
+        screen.for_pairs(screened, c, [&](Index at, const std::vector<Index>& rows, const Rows& offset) {
+          auto r = screened.responsibilities[static_cast<std::size_t>(c)].segment(at, offset.rows());
+          for (Index i = 0; i < r.size(); ++i) r(i) *= screened.weights(rows[static_cast<std::size_t>(at + i)]);
+          sums.centred->add(c, offset, r);
+        });
     };
     lanes.for_blocks(lane, [&](Index first, Index rows) {
       screen.expect(data, first, rows, screened, block, add_screened, add_block);

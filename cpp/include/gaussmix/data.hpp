@@ -86,14 +86,24 @@ class Data {
   /// As above, each value as map(j)(value), j its column.
   template <class Map>
   void load(Index first, Eigen::Ref<Block> x, const Map& map) const {
-    if (packed_ && columns_[0].single) return load_rows<float>(first, x, map);
-    if (packed_) return load_rows<double>(first, x, map);
+    if (packed_ && columns_[0].single) return pack_rows<float>(first, x, map);
+    if (packed_) return pack_rows<double>(first, x, map);
     for (Index j = 0; j < cols(); ++j) {
       const Column& column = columns_[static_cast<std::size_t>(j)];
       if (column.single)
         load_column<float>(column, first, x.col(j), map(j));
       else
         load_column<double>(column, first, x.col(j), map(j));
+    }
+  }
+
+  /// Copies rows first, first + 1, ... as doubles, one after the other, as many as `x` has.
+  void load_rows(Index first, Eigen::Ref<Matrix> x) const {
+    if (packed_) {
+      for (Index i = 0; i < x.rows(); ++i) load_row(first + i, x.row(i));
+    } else {
+      for (Index j = 0; j < cols(); ++j)
+        for (Index i = 0; i < x.rows(); ++i) x(i, j) = (*this)(first + i, j);
     }
   }
 
@@ -145,7 +155,7 @@ class Data {
   void check() const { require(rows_ > 0 && !columns_.empty(), "data must have at least one row and one column"); }
 
   template <class Scalar, class Map>
-  void load_rows(Index first, Eigen::Ref<Block> x, const Map& map) const {
+  void pack_rows(Index first, Eigen::Ref<Block> x, const Map& map) const {
     constexpr Index few = 24;  // rows that stay in the first-level cache while their columns are written
     const std::ptrdiff_t stride = columns_[0].stride;
     const auto* rows = static_cast<const Scalar*>(columns_[0].values) + first * stride;

@@ -127,7 +127,8 @@ class LogProb {
     // The model's mean, whatever the weights sum to (rounded to float, they do not sum to 1).
     frame_.origin = mixture.weights.transpose() / mixture.weights.sum() * mixture.means;
     frame_.scale = RowVector::Ones(d);
-    constants_ = -0.5 * static_cast<double>(d) * std::log(2 * std::acos(-1.0)) + mixture.weights.array().log();
+    log_weights_ = mixture.weights.array().log();
+    constants_ = -0.5 * static_cast<double>(d) * std::log(2 * std::acos(-1.0)) + log_weights_.array();
     bool positive = !constants_.hasNaN() && factors_.allFinite() && frame_.origin.allFinite();
     for (Index m = 0; m < factors_.rows(); ++m)
       positive = positive && Covariance::make_upper(factors_.row(m).data(), d);
@@ -153,7 +154,8 @@ class LogProb {
   const Matrix& means() const { return means_; }
   const Matrix& factors() const { return factors_; }  ///< U_k, in the frame
   const double* factor(Index k) const { return factors_.row(matrix_of<Covariance>(k)).data(); }
-  const Vector& constants() const { return constants_; }  ///< log pi_k - d/2 log 2 pi + log |U_k|
+  const Vector& log_weights() const { return log_weights_; }  ///< log pi_k
+  const Vector& constants() const { return constants_; }      ///< log pi_k - d/2 log 2 pi + log |U_k|
   const Coefficients<double>& coefficients() const { return theta_; }
   const Vector& precision_norms() const { return precision_norms_; }  ///< largest row sum of |P_k|, in the frame
   const Vector& mean_norms() const { return mean_norms_; }            ///< |mu_k - origin|, in the frame
@@ -293,7 +295,7 @@ class LogProb {
 
   Matrix means_, factors_;  // factors in the frame
   Frame frame_;
-  Vector constants_, precision_norms_, mean_norms_;
+  Vector log_weights_, constants_, precision_norms_, mean_norms_;
   Coefficients<double> theta_;
   Coefficients<float> single_theta_;  // empty unless asked for
   double single_offset_ = 0;

@@ -2,7 +2,8 @@
 //
 // The rows of a block lie in panels, as many rows as fill three vector registers, feature after feature: a product
 // streams through them, tile by tile (tile.hpp). Features are made a slice at a time, and made again for the second
-// product where there are several: a slice stays in the second-level cache however many features there are.
+// product where there are several: a slice stays in the second-level cache however many features there are. Each slice is
+// a sum of its own, so that rounding grows with its length and the number of slices, not with that of features.
 #pragma once
 
 #include <algorithm>
@@ -115,8 +116,8 @@ class Panels {
         for (Index p = 0; p < count_; ++p) {
           detail::Tile<3, n.value, Scalar> tile;
           Scalar* target = out.data() + c * out.rows() + p * height;
-          if (first > 0) tile.load(target, out.rows());
           tile.add(depth, phi_.data() + p * height * slice_, height, theta.tile(c, first), n.value, 1);
+          if (first > 0) tile.add(target, out.rows());
           tile.store(target, out.rows());
         }
       });

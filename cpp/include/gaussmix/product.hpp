@@ -37,6 +37,10 @@ inline void add_transposed_product(Eigen::Ref<Block> out, const Eigen::Ref<const
                                        b.outerStride(), out.data(), out.outerStride());
 }
 
+/// How far apart rows of d numbers lie that are read by registers: whole ones, beyond the d numbers of zeros. An odd number
+/// of them, so that the same columns of many rows do not compete for the same places in the cache.
+inline Index row_stride(Index d) { return (RegisterTiles<double>::registers(d) | 1) * RegisterTiles<double>::size; }
+
 /// |U^T x|^2 of rows x, U upper triangular and row-major.
 ///
 /// \param x    whole panels of rows x d
@@ -56,7 +60,7 @@ void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
         detail::with_constant<detail::tile_columns>(std::min<Index>(detail::tile_columns, d - j), [&](auto n) {
           detail::Tile<m.value, n.value, double> tile;
           tile.add(j + n.value, x.data() + first, x.rows(), u + j, d, 1);
-          tile.add_squares_to(squares);
+          tile.add_squares_over_columns(squares);
         });
       alignas(64) double values[height];
       for (int i = 0; i < m.value; ++i) Eigen::internal::pstore(values + i * size, squares[i]);
@@ -65,24 +69,73 @@ void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
   }
 }
 
-/// scatter += sum_n r_n x_n x_n^T over the first rows x_n, as many as r has: row-major, what is above the diagonal and on it,
-/// and some of what is below.
+/// The same of rows that lie one after the other, as many as `out` has. \param x  rows x d, see `row_stride`
 template <class = void>
-void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+void squared_norms(const Rows& x, const double* u, Eigen::Ref<Vector> out) {
+  using Packet = detail::Packet<double>;
+  constexpr Index size = detail::packet_size<double>;
+  const Index d = x.cols(), whole = d / size * size;
+  // The last columns of U, filled up.
+  detail::Numbers<double> last = detail::Numbers<double>::Zero(whole < d ? d * size : 0);
+  for (Index t = 0; whole < d && t < d; ++t) std::copy(u + t * d + whole, u + t * d + d, last.data() + t * size);
+  for (Index first = 0; first < out.size(); first += detail::tile_columns) {
+    const Index rows = std::min<Index>(detail::tile_columns, out.size() - first);
+    detail::with_constant<detail::tile_columns>(rows, [&](auto n) {
+      Packet squares[n.value];
+      for (Packet& square : squares) square = Eigen::internal::pset1<Packet>(0.0);
+      const auto add = [&](auto m, Index depth, const double* columns, Index step) {
+        detail::Tile<m.value, n.value, double> tile;
+        tile.add(depth, columns, step, x.data() + first * x.outerStride(), 1, x.outerStride());
+        tile.add_squares_over_vectors(squares);
+      };
+      Index j = 0;
+      for (; j + 2 * size <= whole; j += 2 * size) add(std::integral_constant<int, 2>(), j + 2 * size, u + j, d);
+      if (j < whole) add(std::integral_constant<int, 1>(), j + size, u + j, d);
+      if (whole < d) add(std::integral_constant<int, 1>(), d, last.data(), size);
+      for (Index i = 0; i < n.value; ++i) out(first + i) = Eigen::internal::predux(squares[i]);
+    });
+  }
+}
+
+/// sum_j (s_j x_nj)^2 of rows x_n, as many as `out` has. \param x  rows x d, see `row_stride`
+template <class = void>
+void scaled_squared_norms(const Rows& x, const double* scale, Eigen::Ref<Vector> out) {
+  using Packet = detail::Packet<double>;
+  constexpr Index size = detail::packet_size<double>;
+  const Index d = x.cols(), registers = RegisterTiles<double>::registers(d);
+  detail::Numbers<double> padded = detail::Numbers<double>::Zero(registers * size);
+  std::copy(scale, scale + d, padded.data());
+  for (Index i = 0; i < out.size(); ++i) {
+    auto sum = Eigen::internal::pset1<Packet>(0.0);
+    for (Index j = 0; j < registers * size; j += size) {
+      const auto y = Eigen::internal::pmul(Eigen::internal::ploadu<Packet>(x.data() + i * x.outerStride() + j),
+                                           Eigen::internal::pload<Packet>(padded.data() + j));
+      sum = Eigen::internal::pmadd(y, y, sum);
+    }
+    out(i) = Eigen::internal::predux(sum);
+  }
+}
+
+namespace detail {
+
+/// scatter += sum_n a_n x_n^T over rows, d x d and row-major: what is above the diagonal and on it, and some of what is below.
+///
+/// \param a  of columns in tiles of registers: a(c, width) is where the tile lies that begins at register c, row after row,
+///           `a_step(width)` apart
+template <class A, class Step>
+void add_symmetric(Index rows, Index d, const A& a, const Step& a_step, const double* x, Index x_step, Index x_stride,
+                   double* scatter) {
   using Tiles = RegisterTiles<double>;
-  const Index d = x.cols(), rows = r.size(), registers = Tiles::registers(d);
-  detail::Numbers<double> weighted(rows * registers * Tiles::size);
-  detail::weigh(x.data(), rows, x.outerStride(), d, r.data(), weighted.data());
+  const Index registers = Tiles::registers(d);
   for (Index c = 0; c < registers; c += Tiles::width(c, registers)) {
     const Index width = Tiles::width(c, registers), end = std::min((c + width) * Tiles::size, d);
-    for (Index j = 0; j < end; j += detail::tile_columns) {
+    for (Index j = 0; j < end; j += tile_columns) {
       const Index below = std::max<Index>(j / Tiles::size - c, 0);  // registers of columns left of j
-      detail::with_constant<3>(width - below, [&](auto m) {
+      with_constant<3>(width - below, [&](auto m) {
         const Index first = (c + below) * Tiles::size, kept = end - first;
-        detail::with_constant<detail::tile_columns>(std::min<Index>(detail::tile_columns, end - j), [&](auto n) {
-          detail::Tile<m.value, n.value, double> tile;
-          tile.add(rows, weighted.data() + (c * rows + below) * Tiles::size, width * Tiles::size,
-                   x.data() + j * x.outerStride(), 1, x.outerStride());
+        with_constant<tile_columns>(std::min<Index>(tile_columns, end - j), [&](auto n) {
+          Tile<m.value, n.value, double> tile;
+          tile.add(rows, a(c) + below * Tiles::size, a_step(width), x + j * x_stride, x_step, x_stride);
           constexpr Index stored = m.value * Tiles::size;
           alignas(64) double sum[n.value * stored];
           tile.store(sum, stored);
@@ -92,6 +145,72 @@ void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector
       });
     }
   }
+}
+
+}  // namespace detail
+
+/// scatter += sum_n r_n x_n x_n^T over the first rows x_n, as many as r has: row-major, what is above the diagonal and on it,
+/// and some of what is below.
+template <class = void>
+void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+  using Tiles = RegisterTiles<double>;
+  const Index d = x.cols(), rows = r.size();
+  detail::Numbers<double> weighted(rows * Tiles::registers(d) * Tiles::size);
+  detail::weigh(x.data(), rows, x.outerStride(), d, r.data(), weighted.data());
+  detail::add_symmetric(
+      rows, d, [&](Index c) { return weighted.data() + c * rows * Tiles::size; },
+      [](Index width) { return width * Tiles::size; }, x.data(), 1, x.outerStride(), scatter);
+}
+
+/// The same of rows that lie one after the other. \param x  rows x d, see `row_stride`
+template <class = void>
+void add_scatter(const Rows& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+  const Index stride = x.outerStride();
+  detail::Numbers<double> weighted(r.size() * stride);
+  for (Index i = 0; i < r.size(); ++i)
+    weighted.segment(i * stride, stride) =
+        r(i) * Eigen::Map<const detail::Numbers<double>>(x.data() + i * stride, stride);
+  detail::add_symmetric(
+      x.rows(), x.cols(), [&](Index c) { return weighted.data() + c * RegisterTiles<double>::size; },
+      [stride](Index) { return stride; }, x.data(), stride, 1, scatter);
+}
+
+namespace detail {
+/// sums_j += sum_n r_n f(x_nj), a few registers of columns at a time: add(r, x, sum) adds r f(x) to sum.
+template <class Add>
+void add_over_rows(const Rows& x, const Eigen::Ref<const Vector>& r, double* sums, const Add& add) {
+  using Vector = Packet<double>;
+  const Index d = x.cols();
+  for (Index j = 0; j < d; j += 4 * packet_size<double>) {
+    const Index left = d - j;
+    with_constant<4>(std::min<Index>(4, RegisterTiles<double>::registers(left)), [&](auto m) {
+      Vector sum[m.value];
+      for (Vector& s : sum) s = Eigen::internal::pset1<Vector>(0.0);
+      for (Index i = 0; i < r.size(); ++i) {
+        const auto weight = Eigen::internal::pset1<Vector>(r(i));
+        const double* row = x.data() + i * x.outerStride() + j;
+        for (int q = 0; q < m.value; ++q)
+          sum[q] = add(weight, Eigen::internal::ploadu<Vector>(row + q * packet_size<double>), sum[q]);
+      }
+      alignas(64) double values[m.value * packet_size<double>];
+      for (int q = 0; q < m.value; ++q) Eigen::internal::pstore(values + q * packet_size<double>, sum[q]);
+      for (Index q = 0; q < std::min<Index>(left, m.value * packet_size<double>); ++q) sums[j + q] += values[q];
+    });
+  }
+}
+}  // namespace detail
+
+/// sums_j += sum_n r_n x_nj. \param x  rows x d, see `row_stride`
+template <class = void>
+void add_sums(const Rows& x, const Eigen::Ref<const Vector>& r, double* sums) {
+  detail::add_over_rows(x, r, sums, [](auto w, auto v, auto sum) { return Eigen::internal::pmadd(w, v, sum); });
+}
+
+/// sums_j += sum_n r_n x_nj^2. \param x  rows x d, see `row_stride`
+template <class = void>
+void add_squares(const Rows& x, const Eigen::Ref<const Vector>& r, double* sums) {
+  detail::add_over_rows(
+      x, r, sums, [](auto w, auto v, auto sum) { return Eigen::internal::pmadd(Eigen::internal::pmul(w, v), v, sum); });
 }
 
 }  // namespace GAUSSMIX_ABI

@@ -1,14 +1,19 @@
 // The screened kernel of the E-step, for components that lie apart: float first, double for what can matter.
 //
 // One product in float gives every log-density of a block up to a bound that is known beforehand. A pair (row, component)
-// whose log-density lies so far below the row's best that its responsibility is less than exp(-margin) is dropped: it
-// would change a count that is not about 0 by less than 1e-12 of it. The pairs that remain, about one a row where
+// is dropped if its log-density l_nk is certain to lie this far below the row's best, l_n:
+//
+//   m_nk = 40 - log pi_k + log(1 + q_n / d),   q_n = 2 (max_k c_k - l_n), which bounds the row's Mahalanobis distances
+//
+// All that is dropped then changes the count of component k by less than e^-40 < 1e-17 of pi_k W, with W the weight of the
+// rows, and its scatter by as little in proportion, however far out a row lies. The pairs that remain, about one a row where
 // components are separated, are gathered by component and computed in double from the rows themselves, as in the centred
 // kernel, so that what is kept is exact. A block where many pairs remain is left to the other kernels.
 //
-//   |L_float - L| <= (D + 4) u (|P_k|_inf (|z| + |m_k|)^2 / 2 + |c_k|),   u = 2^-24,   D features
+//   |L_float - L| <= t u (|P_k|_inf (|z| + |m_k|)^2 / 2 + |c_k|),   u = 2^-24
 //
-// (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1: products of D terms, factors rounded once.)
+// (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1: sums of slices of the D features, then of
+// their sums, t = slice + number of slices + 8, of which 8 are for rounded factors and for the comparisons.)
 #pragma once
 
 #include <algorithm>
@@ -24,13 +29,13 @@ inline namespace GAUSSMIX_ABI {
 /// The pairs of a block that the screen let through, grouped by component.
 template <class Covariance>
 struct ScreenedBlock {
-  Block x;  ///< rows as they are
-  Block z;  ///< the rows that are screened now, in the frame
+  Matrix x;  ///< rows as they are, `row_stride` apart
+  Block z;   ///< the rows that are screened now, in the frame
   Vector weights;
   Vector log_norm;                       ///< log p(x_n)
   std::vector<std::vector<Index>> rows;  ///< of each component, within the block
   std::vector<Vector> responsibilities;  ///< of these rows
-  Block offset;                          ///< one component's rows about its mean, in whole panels
+  Matrix offset;                         ///< some of one component's rows about its mean, as `x`
   FeaturePanels<Covariance, float> panels;
   Eigen::MatrixXf log_prob;
   Eigen::ArrayXf distance, bound, best;
@@ -50,17 +55,20 @@ class Screen {
 
   explicit Screen(const LogProb<Covariance>& log_prob) : log_prob_(log_prob) {
     const Index k = log_prob.n_components();
-    const double u = std::ldexp(1.0, -24), terms = static_cast<double>(log_prob.coefficients().features() + 4);
-    useful_ = !Covariance::shared && k >= 8 && log_prob.coefficients().features() >= 32;
+    const Index features = log_prob.coefficients().features();
+    constexpr Index slice = FeaturePanels<Covariance, float>::slice;
+    const double u = std::ldexp(1.0, -24),
+                 terms = static_cast<double>(std::min(features, slice) + (features + slice - 1) / slice + 8);
+    useful_ = !Covariance::shared && k >= 8 && features >= 32;
     if (!useful_) return;
-    theta_ = Coefficients<float>(log_prob.coefficients().features(), k);
+    theta_ = Coefficients<float>(features, k);
     for (Index c = 0; c < k; ++c) theta_.column(c) = log_prob.coefficients().column(c).template cast<float>();
     half_norms_ = (0.5 * terms * u * log_prob.precision_norms()).template cast<float>();
     mean_norms_ = log_prob.mean_norms().template cast<float>();
-    constants_ = log_prob.constants()
-                     .unaryExpr([&](double c) { return std::isfinite(c) ? terms * u * std::abs(c) : 0.0; })
-                     .template cast<float>();
-    margin_ = 64 + std::log(static_cast<double>(k));
+    const auto finite = [](double c) { return std::isfinite(c) ? c : 0.0; };  // not of a weight of 0
+    constants_ = (terms * u * log_prob.constants().unaryExpr(finite).cwiseAbs()).template cast<float>();
+    log_weights_ = log_prob.log_weights().unaryExpr(finite).template cast<float>();
+    highest_ = static_cast<float>(log_prob.constants().maxCoeff());
   }
 
   /// Packs rows first ... first + rows - 1 and computes the responsibilities of the pairs that matter; false if they are
@@ -68,7 +76,9 @@ class Screen {
   bool expect(const Data& data, Index first, Index rows, ScreenedBlock<Covariance>& block) const {
     if (!useful_) return false;
     const Index k = log_prob_.n_components(), d = log_prob_.n_features();
-    block.x.resize(rows, d);
+    block.x.resize(rows, row_stride(d));
+    block.x.rightCols(block.x.cols() - d).setZero();
+    block.offset.resize(pairs, block.x.cols());
     block.weights.resize(rows);
     block.rows.resize(static_cast<std::size_t>(k));
     block.responsibilities.resize(static_cast<std::size_t>(k));
@@ -80,10 +90,9 @@ class Screen {
     for (Index at = 0, n = 0; at < rows; at += n) {
       // The first rows tell for all: what does not pay is found out early.
       n = std::min(at == 0 ? panel_rows<float> : (at / step + 1) * step - at, rows - at);
-      data.load(first + at, block.x.middleRows(at, n));
       block.z.resize(n, d);
-      for (Index j = 0; j < d; ++j) block.z.col(j) = block.x.col(j).segment(at, n).unaryExpr(log_prob_.frame()(j));
-      block.distance = block.z.rowwise().norm().template cast<float>();
+      data.load(first + at, block.z, log_prob_.frame());
+      block.distance = block.z.cwiseAbs2().rowwise().sum().cwiseSqrt().template cast<float>();
       if (!(block.distance < 1e15f).all()) return false;  // nor is NaN
       radius = std::max<double>(radius, block.distance.maxCoeff());
       // The largest share of pairs that pays: the centred kernel takes as long for a pair, the dense one a sixth of it.
@@ -91,6 +100,7 @@ class Screen {
       kept += select(at, n, block);
       if (static_cast<double>(kept) > share * static_cast<double>((at + n) * k)) return false;
     }
+    data.load_rows(first, block.x.leftCols(d));
     data.load_weights(first, block.weights);
     finish(block);
     return true;
@@ -109,21 +119,29 @@ class Screen {
                });
   }
 
-  /// offset = (x - mu_k) * scale for the rows of component k.
-  void gather(ScreenedBlock<Covariance>& block, Index k) const {
+  /// Calls body(first, rows, offset) for some of component k's pairs at a time: with what `block.rows` lists, and
+  /// (x - mu_k) * scale of rows[first], rows[first + 1], ...
+  template <class Body>
+  void for_pairs(ScreenedBlock<Covariance>& block, Index k, const Body& body) const {
     const auto& rows = block.rows[static_cast<std::size_t>(k)];
-    const auto n = static_cast<Index>(rows.size());
-    block.offset.resize(padded<double>(n), block.x.cols());
-    for (Index j = 0; j < block.x.cols(); ++j) {
-      const double mean = log_prob_.means()(k, j), scale = log_prob_.frame().scale(j);
-      const double* x = block.x.col(j).data();
-      double* offset = block.offset.col(j).data();
-      for (Index i = 0; i < n; ++i) offset[i] = (x[rows[static_cast<std::size_t>(i)]] - mean) * scale;
-      std::fill(offset + n, offset + block.offset.rows(), 0.0);
-    }
+    if (rows.empty()) return;
+    const Index d = log_prob_.n_features();
+    RowVector mean = RowVector::Zero(block.x.cols()), scale = mean;
+    mean.head(d) = log_prob_.means().row(k);
+    scale.head(d) = log_prob_.frame().scale;
+    for_blocks(0, static_cast<Index>(rows.size()), pairs, [&](Index first, Index n) {
+      for (Index i = 0; i < n; ++i) {
+        const auto x = block.x.row(rows[static_cast<std::size_t>(first + i)]);
+        block.offset.row(i).array() = (x - mean).array() * scale.array();
+      }
+      body(first, rows, Rows(block.offset.topLeftCorner(n, d)));
+    });
   }
 
  private:
+  /// Pairs that are computed together: their rows stay in the first caches.
+  static constexpr Index pairs = 96;
+
   /// Lists the pairs of some rows that can matter, and returns their number.
   Index select(Index at, Index n, ScreenedBlock<Covariance>& block) const {
     const Index k = log_prob_.n_components();
@@ -135,16 +153,21 @@ class Screen {
       block.bound = half_norms_(c) * (block.distance + mean_norms_(c)).square() + constants_(c);
       auto value = block.log_prob.col(c).head(n).array();
       block.best = block.best.max(value - block.bound);
-      value += block.bound;
+      value += block.bound - log_weights_(c);
     }
-    block.best -= static_cast<float>(margin_);
+    const float per_feature = 2.0f / static_cast<float>(log_prob_.n_features());
+    block.best -= 40.0f + ((highest_ - block.best).max(0.0f) * per_feature).log1p();
     Index kept = 0;
     for (Index c = 0; c < k; ++c) {
       auto& rows = block.rows[static_cast<std::size_t>(c)];
       const auto before = rows.size();
-      const float* value = block.log_prob.col(c).data();
-      for (Index i = 0; i < n; ++i)
-        if (!(value[i] < block.best(i))) rows.push_back(at + i);
+      const auto value = block.log_prob.col(c).head(n).array();
+      for_blocks(0, n, panel_rows<float>, [&](Index first, Index count) {
+        // Most have none, which takes no look at each.
+        if ((value.segment(first, count) - block.best.segment(first, count)).maxCoeff() < 0) return;
+        for (Index i = first; i < first + count; ++i)
+          if (!(value(i) < block.best(i))) rows.push_back(at + i);
+      });
       kept += static_cast<Index>(rows.size() - before);
     }
     return kept;
@@ -158,9 +181,9 @@ class Screen {
       const auto& rows = block.rows[static_cast<std::size_t>(c)];
       auto& value = block.responsibilities[static_cast<std::size_t>(c)];
       value.resize(static_cast<Index>(rows.size()));
-      if (rows.empty()) continue;
-      gather(block, c);
-      Covariance::squared_norms(block.offset, log_prob_.factor(c), value);
+      for_pairs(block, c, [&](Index first, const std::vector<Index>&, const Rows& offset) {
+        Covariance::squared_norms(offset, log_prob_.factor(c), value.segment(first, offset.rows()));
+      });
       value = (log_prob_.constants()(c) - 0.5 * value.array().min(largest_distance)).matrix();
       for (std::size_t i = 0; i < rows.size(); ++i)
         block.log_norm(rows[i]) = std::max(block.log_norm(rows[i]), value(static_cast<Index>(i)));
@@ -169,22 +192,24 @@ class Screen {
     for (Index c = 0; c < k; ++c) {
       const auto& rows = block.rows[static_cast<std::size_t>(c)];
       auto& value = block.responsibilities[static_cast<std::size_t>(c)];
-      if (rows.empty()) continue;
-      value = ((value - block.log_norm(rows)).array().exp() - negligible<double>).cwiseMax(0.0).matrix();
+      for (std::size_t i = 0; i < rows.size(); ++i) value(static_cast<Index>(i)) -= block.log_norm(rows[i]);
+      value = (value.array().exp() - negligible<double>).cwiseMax(0.0).matrix();
       for (std::size_t i = 0; i < rows.size(); ++i) sum(rows[i]) += value(static_cast<Index>(i));
     }
     block.log_norm.array() += sum.array().log();
+    sum = sum.cwiseInverse();
     for (Index c = 0; c < k; ++c) {
       const auto& rows = block.rows[static_cast<std::size_t>(c)];
-      if (!rows.empty()) block.responsibilities[static_cast<std::size_t>(c)].array() /= sum(rows).array();
+      auto& value = block.responsibilities[static_cast<std::size_t>(c)];
+      for (std::size_t i = 0; i < rows.size(); ++i) value(static_cast<Index>(i)) *= sum(rows[i]);
     }
   }
 
   const LogProb<Covariance>& log_prob_;
   bool useful_ = false;
   Coefficients<float> theta_;
-  Eigen::ArrayXf half_norms_, mean_norms_, constants_;
-  double margin_ = 0;
+  Eigen::ArrayXf half_norms_, mean_norms_, constants_, log_weights_;
+  float highest_ = 0;  // of the constants c_k
 };
 
 }  // namespace GAUSSMIX_ABI

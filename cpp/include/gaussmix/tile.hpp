@@ -45,18 +45,20 @@ class Tile {
       for (int m = 0; m < M; ++m) sum_[j][m] = Eigen::internal::pset1<Packet<Scalar>>(Scalar{0});
   }
 
-  EIGEN_ALWAYS_INLINE void load(const Scalar* values, Index stride) {
+  /// sum(m, j) += values[j * stride + m]
+  EIGEN_ALWAYS_INLINE void add(const Scalar* values, Index stride) {
     for (int j = 0; j < N; ++j)
       for (int m = 0; m < M; ++m)
-        sum_[j][m] = Eigen::internal::ploadu<Packet<Scalar>>(values + j * stride + m * packet_size<Scalar>);
+        sum_[j][m] = Eigen::internal::padd(
+            sum_[j][m], Eigen::internal::ploadu<Packet<Scalar>>(values + j * stride + m * packet_size<Scalar>));
   }
 
-  /// sum(m, j) += sum_t a[t * a_step + m] b[t * b_step + j * b_stride]
+  /// sum(m, j) += sum_t a[t * a_step + m] b[t * b_step + j * b_stride]; no address needs to be aligned
   EIGEN_ALWAYS_INLINE void add(Index depth, const Scalar* a, Index a_step, const Scalar* b, Index b_step,
                                Index b_stride) {
     for (Index t = 0; t < depth; ++t, a += a_step, b += b_step) {
       Packet<Scalar> x[M];
-      for (int m = 0; m < M; ++m) x[m] = Eigen::internal::pload<Packet<Scalar>>(a + m * packet_size<Scalar>);
+      for (int m = 0; m < M; ++m) x[m] = Eigen::internal::ploadu<Packet<Scalar>>(a + m * packet_size<Scalar>);
       for (int j = 0; j < N; ++j) {
         const auto y = Eigen::internal::pset1<Packet<Scalar>>(b[j * b_stride]);
         for (int m = 0; m < M; ++m) sum_[j][m] = Eigen::internal::pmadd(x[m], y, sum_[j][m]);
@@ -65,9 +67,15 @@ class Tile {
   }
 
   /// squares(m) += sum_j sum(m, j)^2, in the order of j
-  EIGEN_ALWAYS_INLINE void add_squares_to(Packet<Scalar> (&squares)[M]) const {
+  EIGEN_ALWAYS_INLINE void add_squares_over_columns(Packet<Scalar>* squares) const {
     for (int j = 0; j < N; ++j)
       for (int m = 0; m < M; ++m) squares[m] = Eigen::internal::pmadd(sum_[j][m], sum_[j][m], squares[m]);
+  }
+
+  /// squares(j) += sum_m sum(m, j)^2, each number of a register for itself
+  EIGEN_ALWAYS_INLINE void add_squares_over_vectors(Packet<Scalar>* squares) const {
+    for (int j = 0; j < N; ++j)
+      for (int m = 0; m < M; ++m) squares[j] = Eigen::internal::pmadd(sum_[j][m], sum_[j][m], squares[j]);
   }
 
   EIGEN_ALWAYS_INLINE void store(Scalar* values, Index stride) const {

@@ -31,7 +31,8 @@ using Vector = Eigen::VectorXd;        ///< a number for each row or component
 using RowVector = Eigen::RowVectorXd;  ///< a number for each feature: a row of the data, a mean
 /// A row for each sample or component; its rows are contiguous.
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using Block = Eigen::MatrixXd;  ///< rows of a block of samples; its columns are contiguous
+using Rows = Eigen::Ref<const Matrix>;  ///< some of them, to read
+using Block = Eigen::MatrixXd;          ///< rows of a block of samples; its columns are contiguous
 /// A vector whose elements need not be adjacent, to write to: a column of a `Matrix`.
 using StridedVector = Eigen::Ref<Vector, 0, Eigen::InnerStride<>>;
 

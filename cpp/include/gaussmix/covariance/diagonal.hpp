@@ -7,7 +7,7 @@
 
 #include <cmath>
 
-#include "gaussmix/types.hpp"
+#include "gaussmix/product.hpp"
 
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
@@ -94,8 +94,18 @@ struct Diagonal {
   }
 
   template <class = void>
-  static void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+  static void squared_norms(const Rows& x, const double* u, Eigen::Ref<Vector> out) {
+    scaled_squared_norms(x, u, out);
+  }
+
+  template <class = void>
+  static void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
     for (Index j = 0; j < x.cols(); ++j) scatter[j] += (r.array() * x.col(j).head(r.size()).array().square()).sum();
+  }
+
+  template <class = void>
+  static void add_scatter(const Rows& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+    add_squares(x, r, scatter);
   }
 
   template <class = void>
@@ -125,7 +135,7 @@ struct Diagonal {
     theta = -0.5 * ConstRow(p, d).transpose();
   }
 
-  static void add_total(const Eigen::Ref<const Block>&, const Eigen::Ref<const Vector>&, Matrix&) {}
+  static void add_total(const Block&, const Eigen::Ref<const Vector>&, Matrix&) {}
 
   template <class = void>
   static void second_moment(const Eigen::Ref<const Vector>& sums, Index d, double* second) {

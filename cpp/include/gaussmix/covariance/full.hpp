@@ -167,10 +167,20 @@ struct Full {
   static void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
     gaussmix::squared_norms(x, u, out);
   }
+  /// The same of rows that lie one after the other.
+  template <class = void>
+  static void squared_norms(const Rows& x, const double* u, Eigen::Ref<Vector> out) {
+    gaussmix::squared_norms(x, u, out);
+  }
 
   /// scatter += sum_n r_n x_n x_n^T over the first rows x_n, as many as r has; `symmetrize` completes it.
   template <class = void>
-  static void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+  static void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+    gaussmix::add_scatter(x, r, scatter);
+  }
+  /// The same of rows that lie one after the other.
+  template <class = void>
+  static void add_scatter(const Rows& x, const Eigen::Ref<const Vector>& r, double* scatter) {
     gaussmix::add_scatter(x, r, scatter);
   }
 
@@ -229,7 +239,7 @@ struct Full {
   }
 
   /// What the sums over the features leave out: nothing.
-  static void add_total(const Eigen::Ref<const Block>&, const Eigen::Ref<const Vector>&, Matrix&) {}
+  static void add_total(const Block&, const Eigen::Ref<const Vector>&, Matrix&) {}
 
   /// The second moments of a component, from its sums over the quadratic features.
   template <class = void>

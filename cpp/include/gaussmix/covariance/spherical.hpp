@@ -71,8 +71,18 @@ struct Spherical {
   }
 
   template <class = void>
-  static void add_scatter(const Eigen::Ref<const Block>& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+  static void squared_norms(const Rows& x, const double* u, Eigen::Ref<Vector> out) {
+    out = x.rowwise().squaredNorm() * (u[0] * u[0]);
+  }
+
+  template <class = void>
+  static void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scatter) {
     scatter[0] += r.dot(x.topRows(r.size()).rowwise().squaredNorm()) / static_cast<double>(x.cols());
+  }
+
+  template <class = void>
+  static void add_scatter(const Rows& x, const Eigen::Ref<const Vector>& r, double* scatter) {
+    scatter[0] += r.dot(x.rowwise().squaredNorm()) / static_cast<double>(x.cols());
   }
 
   template <class = void>
@@ -102,7 +112,7 @@ struct Spherical {
     theta(0) = -0.5 * p[0];
   }
 
-  static void add_total(const Eigen::Ref<const Block>&, const Eigen::Ref<const Vector>&, Matrix&) {}
+  static void add_total(const Block&, const Eigen::Ref<const Vector>&, Matrix&) {}
 
   template <class = void>
   static void second_moment(const Eigen::Ref<const Vector>& sums, Index d, double* second) {

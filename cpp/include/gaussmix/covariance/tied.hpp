@@ -27,7 +27,7 @@ struct Tied : Full {
   static void quadratic_coefficients(const double* /*p*/, Index /*d*/, StridedVector /*theta*/) {}
 
   /// The total second moment of a block, which the sums over the features do not hold.
-  static void add_total(const Eigen::Ref<const Block>& z, const Eigen::Ref<const Vector>& w, Matrix& total) {
+  static void add_total(const Block& z, const Eigen::Ref<const Vector>& w, Matrix& total) {
     add_scatter(z, w, total.data());
   }
 
