@@ -17,12 +17,15 @@ ISAS = ["baseline", "avx2", "avx512"]
 # The options of the two wider ones, as the extension modules have them.
 WIDE = {"avx2": "-mavx2 -mfma", "avx512": "-mavx2 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl"}
 
-# Hides the system's Eigen from CMake, so that a build shows that the one from PyPI is enough.
+# Hides the system's Eigen from CMake, so that a build shows that the one from PyPI is enough. Elsewhere tools might be
+# hidden with it.
 NO_SYSTEM_EIGEN = [
     "-Ccmake.define.CMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF",
     "-Ccmake.define.CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH=OFF",
     "-Ccmake.define.CMAKE_FIND_USE_PACKAGE_REGISTRY=OFF",
 ]
+if sys.platform != "linux":
+    NO_SYSTEM_EIGEN = []
 
 
 def all_but(*subjects: str) -> list[str]:
