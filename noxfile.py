@@ -17,12 +17,15 @@ ISAS = ["baseline", "avx2", "avx512"]
 # The options of the two wider ones, as the extension modules have them.
 WIDE = {"avx2": "-mavx2 -mfma", "avx512": "-mavx2 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl"}
 
-# Hides the system's Eigen from CMake, so that a build shows that the one from PyPI is enough.
+# Hides the system's Eigen from CMake, so that a build shows that the one from PyPI is enough. Elsewhere tools might be
+# hidden with it.
 NO_SYSTEM_EIGEN = [
     "-Ccmake.define.CMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF",
     "-Ccmake.define.CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH=OFF",
     "-Ccmake.define.CMAKE_FIND_USE_PACKAGE_REGISTRY=OFF",
 ]
+if sys.platform != "linux":
+    NO_SYSTEM_EIGEN = []
 
 
 def all_but(*subjects: str) -> list[str]:
@@ -44,19 +47,49 @@ def has_package(session: nox.Session, name: str) -> bool:
     return any(f"found: {yes}" in str(output) for yes in ("1", "TRUE"))
 
 
-def run_cpp_tests(session: nox.Session, preset: str) -> None:
+def clang_builds(session: nox.Session, source: str, *options: str) -> bool:
+    """Tell whether Clang is here with the headers and libraries that a program needs."""
+    if not shutil.which("clang++"):
+        return False
+    program = Path(session.create_tmp()) / "probe"
+    program.unlink(missing_ok=True)
+    program.with_suffix(".cpp").write_text(source)
+    command = ["clang++", *options, str(program.with_suffix(".cpp")), "-o", str(program)]
+    session.run(*command, silent=True, log=False, external=True, success_codes=range(256))
+    return program.exists()
+
+
+def run_cpp_tests(session: nox.Session, preset: str, *options: str) -> None:
     """Configure, build and run the C++ tests of a CMake preset."""
     python = shutil.which("python", path=session.bin)
-    session.run("cmake", "--preset", preset, "--no-warn-unused-cli", f"-DPython_EXECUTABLE={python}")
+    session.run("cmake", "--preset", preset, "--no-warn-unused-cli", f"-DPython_EXECUTABLE={python}", *options)
     session.run("cmake", "--build", "--preset", preset)
     session.run("ctest", "--preset", preset)
 
 
+def build_wheel(session: nox.Session) -> Path:
+    """Build the sdist, and from it the wheel with Eigen from PyPI."""
+    session.install("build")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist", *NO_SYSTEM_EIGEN)
+    (made,) = Path("dist").glob("*.whl")
+    return made
+
+
+def run_python_tests(session: nox.Session, *arguments: str, **environment: str) -> None:
+    """Run pytest in two processes. Threads that wait are not to keep a processor from the other one."""
+    environment["OMP_WAIT_POLICY"] = "passive"
+    session.run("pytest", "-n", "2", "--dist", "worksteal", *arguments, env=environment)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests: C++ where GoogleTest is to be had, then Python. Arguments go to pytest."""
+    """Run all tests: C++ where GoogleTest is to be had, then Python on the wheel. Arguments go to pytest."""
     session.install("cmake", "ninja", "cmeel-eigen")
-    session.install(".[test]")
+    wheel = build_wheel(session)
+    # One of the same version that was installed before would be kept.
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    session.install(f"{wheel}[test]")
     cpp = has_package(session, "GTest")
     try:
         if cpp:
@@ -64,7 +97,7 @@ def tests(session: nox.Session) -> None:
         elif os.environ.get("CI"):
             session.error("GoogleTest was not found; in CI the C++ tests may not be left out.")
     finally:
-        session.run("pytest", *session.posargs)
+        run_python_tests(session, *session.posargs)
     if not cpp:
         session.warn("The C++ tests were NOT RUN: GoogleTest was not found.")
         session.warn("Install it (apt install libgtest-dev | dnf install gtest-devel | brew install googletest).")
@@ -100,7 +133,10 @@ def lint(session: nox.Session) -> None:
 def sanitize(session: nox.Session) -> None:
     """Run the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
     session.install("cmake", "ninja", "cmeel-eigen")
-    run_cpp_tests(session, "sanitize")
+    # Clang compiles the heavy templates in half the time of GCC, which `simd` uses.
+    probe = "#include <omp.h>\nint main() { return omp_get_max_threads() < 1; }\n"
+    clang = clang_builds(session, probe, "-fsanitize=address,undefined", "-fopenmp")
+    run_cpp_tests(session, "sanitize", *(["-DCMAKE_CXX_COMPILER=clang++"] if clang else []))
     if "-fsanitize=address,undefined" not in Path("build/sanitize/compile_commands.json").read_text():
         session.error("The tests were not compiled with the sanitizers.")
 
@@ -124,21 +160,11 @@ def simd(session: nox.Session) -> None:
         session.run(str(program), "--gtest_brief=1", env={"GAUSSMIX_PROPERTY_TRIALS": "300"}, external=True)
 
 
-def can_fuzz(session: nox.Session) -> bool:
-    """Tell whether Clang is here with the runtime of libFuzzer."""
-    if not shutil.which("clang++"):
-        return False
-    probe = Path(session.create_tmp()) / "fuzz.cpp"
-    probe.write_text('extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }\n')
-    command = ["clang++", "-fsanitize=fuzzer,address", str(probe), "-o", str(probe.with_suffix(""))]
-    session.run(*command, silent=True, log=False, external=True, success_codes=range(256))
-    return probe.with_suffix("").exists()
-
-
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Fuzz the C++ reader of model files. Argument: seconds (20)."""
-    if not can_fuzz(session):
+    probe = 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }\n'
+    if not clang_builds(session, probe, "-fsanitize=fuzzer,address,undefined"):
         session.warn("The fuzz target was NOT RUN: clang++ with libFuzzer was not found.")
         session.warn("Install it (apt install clang libclang-rt-14-dev, say); the tests replay its corpus.")
         return
@@ -176,12 +202,14 @@ def compilers(session: nox.Session) -> None:
     where = "import importlib.metadata as m; print(m.distribution('cmeel-eigen').locate_file('cmeel.prefix'))"
     eigen = Path(str(session.run("python", "-c", where, silent=True)).strip()) / "include" / "eigen3"
     flags = ["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
-    tried, of_users = [("g++", "c++20", True), ("clang++", "c++23", False)], "c++20"
+    # What users instantiate: for them the headers are a system's, whose warnings nobody sees.
+    conversions, examples = ["tests/cpp/conversions.cpp"], sorted(map(str, Path("examples/cpp").glob("*.cpp")))
+    tried = [("g++", "c++20", True, conversions), ("clang++", "c++23", False, examples)]
     if "quick" not in session.posargs:
-        of_users = "c++17"
-        standards = ["c++17", "c++20", "c++23"]
-        tried = [(c, s, openmp) for c in ("g++", "clang++") for s in standards for openmp in (True, False)]
-    for compiler, standard, openmp in tried:
+        of_users = {("c++17", True): conversions + examples}
+        ways = [(standard, openmp) for standard in ("c++17", "c++20", "c++23") for openmp in (True, False)]
+        tried = [(compiler, *way, of_users.get(way, [])) for compiler in ("g++", "clang++") for way in ways]
+    for compiler, standard, openmp, sources in tried:
         if shutil.which(compiler) is None:
             session.warn(f"{compiler} in {standard} was NOT RUN: there is no {compiler}.")
             continue
@@ -193,11 +221,8 @@ def compilers(session: nox.Session) -> None:
         # Every header, and the heavy templates instantiated for every type.
         command = [compiler, flag, *flags, *others, "-Icpp/include", "-isystem", str(eigen)]
         session.run(*command, "-include", "gaussmix/gaussmix.hpp", "cpp/src/instances.cpp", external=True)
-        if (standard, openmp) != (of_users, True):
-            continue
-        # What users instantiate: for them the headers are a system's, whose warnings nobody sees.
-        examples = sorted(str(path) for path in Path("examples/cpp").glob("*.cpp"))
-        session.run(*command, "tests/cpp/conversions.cpp", *examples, external=True)
+        if sources:
+            session.run(*command, *sources, external=True)
     if "quick" in session.posargs:
         return
     # gaussmix::compiled, and a project that finds it where it is installed.
@@ -216,12 +241,8 @@ def compilers(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the sdist, from it the wheel with Eigen from PyPI, and try it without compiler or Eigen."""
-    session.install("build")
-    shutil.rmtree("dist", ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", "dist", *NO_SYSTEM_EIGEN)
-    (made,) = Path("dist").glob("*.whl")
-
+    """Build the sdist, from it the wheel, and try it without compiler or Eigen. Argument: a wheel to try."""
+    made = Path(session.posargs[0]) if session.posargs else build_wheel(session)
     away = Path(session.create_tmp()).absolute() / "bare"
     shutil.rmtree(away, ignore_errors=True)
     session.run("python", "-m", "venv", str(away / "venv"))
@@ -244,9 +265,8 @@ def lowest(session: nox.Session) -> None:
     lowest = ["numpy==1.26.*", "scikit-learn==1.6.*", "matplotlib==3.8.*", "pyarrow==19.*", "safetensors==0.4.3"]
     session.install(f"{source}[test]", *lowest)
     session.run("python", "-m", "pip", "list", "--format=freeze")
-    session.run(
-        "pytest", *all_but("bench", "examples", "stress", "style")
-    )  # scripts, linters and types are for the newest
+    # Scripts, linters and types are for the newest, and the threads are those of the compiled core.
+    run_python_tests(session, *all_but("bench", "examples", "stress", "style", "threads"))
 
 
 @nox.session
@@ -268,7 +288,7 @@ def isa(session: nox.Session) -> None:
     failed = []
     for name in supported[:-1]:
         try:
-            session.run("pytest", *chosen, env={"GAUSSMIX_ISA": name})
+            run_python_tests(session, *chosen, GAUSSMIX_ISA=name)
         except nox.command.CommandFailed:
             failed.append(name)
     for name in ISAS:

@@ -12,7 +12,7 @@ using reference::stored;
 
 template <class Covariance>
 struct CovarianceType : testing::Test {
-  static constexpr Index dimensions[] = {1, 2, 3, 7, 20, 41};
+  static constexpr Index dimensions[6] = {1, 2, 3, 7, 20, 41};
 
   static RowVector stored_covariance(Index d, unsigned seed) {
     return rounded(stored(Covariance{}, random_covariance(d, 100, seed)));

@@ -3,7 +3,9 @@
 REWRITE is the program that rewrite.cpp compiles to. For each type and dtype the folder of the version gets a file by
 Python, one by C++, and as plain little-endian doubles what they must give: weights, means, covariances, precision
 Cholesky factors, and the responsibilities of the rows in rows.f64. One more file has everything that a file can have;
-records.json has what the files by Python must give beyond the arrays. Run it once a release; its files never change.
+records.json has what the files by Python must give beyond the arrays. Files named shape_* are models of other sizes,
+ill-conditioned ones among them, each with its rows and their responsibilities in one file of doubles. Run it once a
+release; its files never change.
 """
 
 import json
@@ -69,6 +71,26 @@ def everything(X: np.ndarray) -> gaussmix.GaussianMixture:
     return model.set_params(means_init=[[0, 0, 0], [1, 1, 1], [50, 50, 50]])  # with which there would be one restart
 
 
+def shapes(folder: Path) -> None:
+    """Write models of many sizes: clusters that overlap, stretched until the covariances have condition 1e8."""
+    rng = np.random.default_rng(1)
+    for d, k in ((1, 16), (5, 9), (12, 16), (20, 4)):
+        X = rng.normal(size=(60 * k, d)) + 4 / np.sqrt(d) * rng.normal(size=(k, d)).repeat(60, axis=0)
+        # Rotated for the types that can follow it.
+        stretched = X * np.logspace(0, -4, d)
+        rotated = stretched @ np.linalg.qr(rng.normal(size=(d, d)))[0]
+        for kind, data in (("full", rotated), ("tied", rotated), ("diag", stretched), ("spherical", X)):
+            model = gaussmix.GaussianMixture(k, covariance_type=kind, reg_covar=0, max_iter=3, random_state=0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.fit(data + 1)
+            rows = data[:: 4 * k] + 1
+            name = folder / f"shape_{kind}_{d}x{k}"
+            model.save(name.with_suffix(".safetensors"))
+            numbers = np.concatenate([rows.ravel(), model.predict_proba(rows).ravel()])
+            numbers.astype("<f8").tofile(name.with_suffix(".f64"))
+
+
 def main() -> None:
     """Write the files."""
     records = {}
@@ -89,6 +111,7 @@ def main() -> None:
             subprocess.run([sys.argv[1], ours, theirs], check=True)
             arrays = [*(getattr(model, name) for name in PARAMETERS), model.predict_proba(rows)]
             np.concatenate([a.astype("<f8").ravel() for a in arrays]).tofile(folder / f"{kind}_{dtype}.f64")
+    shapes(folder)
     model = everything(X)
     model.save(folder / "python_everything.safetensors")
     records["python_everything.safetensors"] = record(model)

@@ -220,6 +220,21 @@ def test_files_of_old_releases_load(covariance_type, dtype, writer):
         np.testing.assert_allclose(model.predict_proba(rows).ravel(), expected, rtol=0, atol=1e-12)
 
 
+def test_responsibilities_of_old_releases_at_other_sizes(covariance_type):
+    """The C++ suite reads the same files."""
+    for folder in (folder for folder in DATA.iterdir() if folder.is_dir()):
+        paths = sorted(folder.glob(f"shape_{covariance_type}_*.safetensors"))
+        assert len(paths) >= 4
+        for path in paths:
+            model = load(path)
+            # A row and its responsibilities have this many numbers.
+            numbers = np.fromfile(path.with_suffix(".f64"), "<f8")
+            n = numbers.size // (model.n_features_in_ + model.n_components)
+            rows, expected = np.split(numbers, [n * model.n_features_in_])
+            found = model.predict_proba(rows.reshape(n, -1))
+            np.testing.assert_allclose(found, expected.reshape(n, -1), rtol=0, atol=1e-12, err_msg=path.name)
+
+
 def test_records_of_old_releases_load():
     for folder in (folder for folder in DATA.iterdir() if folder.is_dir()):
         records = json.loads((folder / "records.json").read_text(encoding="utf-8"))
