@@ -264,7 +264,7 @@ class LogProb {
 
   /// The kernel that the rows of a block need.
   Kernel kernel_of(BlockBuffers<Covariance>& block) const {
-    const Vector radii2 = block.z.rowwise().squaredNorm();
+    const Vector radii2 = block.z.cwiseAbs2().rowwise().sum();
     block.radius2 = radii2.maxCoeff();
     if (std::isnan(radii2.sum())) require(!block.z.hasNaN(), "the data must not contain NaN");
     const double radius = std::sqrt(block.radius2);

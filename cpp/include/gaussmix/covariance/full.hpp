@@ -71,15 +71,21 @@ struct Full {
   /// U with Sigma^-1 = U U^T. False where a pivot is not above `tolerance` times the variance of its feature.
   template <class = void>
   static bool factor(const double* covariance, Index d, double tolerance, double* u) {
-    const Eigen::LLT<Matrix> llt{ConstSquare(covariance, d, d)};
+    const Eigen::LLT<Block> llt{Block(ConstSquare(covariance, d, d))};
     if (llt.info() != Eigen::Success) return false;
-    const Matrix lower = llt.matrixL();
+    const Block& lower = llt.matrixLLT();
     for (Index j = 0; j < d; ++j) {
       const double pivot = lower(j, j) * lower(j, j);
       if (!(pivot > tolerance * covariance[j * d + j]) || !std::isfinite(pivot)) return false;
     }
-    Square(u, d, d) =
-        lower.triangularView<Eigen::Lower>().solve(Matrix::Identity(d, d)).transpose().triangularView<Eigen::Upper>();
+    // L^-1 by columns is U by rows. A few columns at a time need the rows from their own ones on alone.
+    constexpr Index few = 16;
+    Eigen::Map<Block> inverse(u, d, d);
+    inverse.setIdentity();
+    for (Index j = 0; j < d; j += few) {
+      auto columns = inverse.block(j, j, d - j, std::min(few, d - j));
+      lower.bottomRightCorner(d - j, d - j).template triangularView<Eigen::Lower>().solveInPlace(columns);
+    }
     return true;
   }
 
