@@ -6,8 +6,8 @@ from sklearn.mixture import GaussianMixture as Peer
 
 from gaussmix import GaussianMixture
 
-# Sizes from which the kernel is used: at least 8 components and 32 features of the log-density.
-SIZES = {"full": (12, 8), "diag": (12, 20), "spherical": (12, 40)}
+# Sizes from which the kernel is used: 64 features of the log-density, and a pair for each row is a small share.
+SIZES = {"full": (12, 24), "diag": (40, 40), "spherical": (40, 70)}
 
 
 def apart(covariance_type, n=4000, distance=4.0, seed=0):
