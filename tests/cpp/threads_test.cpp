@@ -26,7 +26,7 @@ void at_once(const std::function<void(int)>& body) {
 template <class Covariance>
 struct AtOnce : testing::Test {
   // Components and features enough for the screened kernel, and a block of its rows for each thread of a team.
-  static constexpr Index n = 1200, d = 13, k = 16;
+  static constexpr Index n = 1200, d = 7, k = 8;
   gaussmix::Mixture<Covariance> mixture = random_mixture<Covariance>(k, d, 1, 6);
   Matrix x = rows_near(mixture, n, 2);
   Eigen::MatrixXf single = x.cast<float>();

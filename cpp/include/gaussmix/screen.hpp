@@ -26,6 +26,13 @@
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
+/// How costly a pair is that the screen lets through: beside the dense kernel, which takes two units for D features, the
+/// screen takes one and each pair 2.8 + 2 cost / D. Measured at D = 83 to 2145, where both take equally long. Tests set it
+/// lower, so that small components are screened too.
+#ifndef GAUSSMIX_SCREEN_COST
+#define GAUSSMIX_SCREEN_COST 1400.0
+#endif
+
 /// The pairs of a block that the screen let through, grouped by component.
 template <class Covariance>
 struct ScreenedBlock {
@@ -59,7 +66,7 @@ class Screen {
     constexpr Index slice = FeaturePanels<Covariance, float>::slice;
     const double u = std::ldexp(1.0, -24),
                  terms = static_cast<double>(std::min(features, slice) + (features + slice - 1) / slice + 8);
-    useful_ = !Covariance::shared && k >= 8 && features >= fewest_features;
+    useful_ = !Covariance::shared && k >= 8 && 22 * static_cast<double>(features) >= GAUSSMIX_SCREEN_COST;
     if (!useful_) return;
     theta_ = Coefficients<float>(features, k);
     for (Index c = 0; c < k; ++c) theta_.column(c) = log_prob.coefficients().column(c).template cast<float>();
@@ -138,14 +145,10 @@ class Screen {
   }
 
  private:
-  /// Features from which on the dense kernel takes long enough for a look ahead to pay.
-  static constexpr Index fewest_features = 64;
-
-  /// The largest share of pairs with which this kernel pays. Beside the centred one, which takes as long for a pair, the
-  /// product in float is what is paid. Beside the dense one that takes half its time, and a pair 1400 / D + 1.4 times as long
-  /// (measured at D = 83 to 2145 features: where both took equally long).
+  /// The largest share of pairs with which this kernel pays, beside the dense one or the centred one, which takes as long for
+  /// a pair.
   double largest_share(bool centred) const {
-    return centred ? 2.0 / 3 : 1 / (1.4 + 1400 / static_cast<double>(theta_.features()));
+    return centred ? 2.0 / 3 : 1 / (1.4 + GAUSSMIX_SCREEN_COST / static_cast<double>(theta_.features()));
   }
 
   /// Pairs that are computed together: their rows stay in the first caches.
