@@ -26,9 +26,9 @@
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
-/// How costly a pair is that the screen lets through: beside the dense kernel, which takes two units for D features, the
-/// screen takes one and each pair 2.8 + 2 cost / D. Measured at D = 83 to 2145, where both take equally long. Tests set it
-/// lower, so that small components are screened too.
+/// How costly a pair is that the screen lets through: where the dense kernel takes two units for a pair of D features, the
+/// screen takes one, and what it lets through 1.4 + cost / D more. Tests set it lower, so that small components are
+/// screened too.
 #ifndef GAUSSMIX_SCREEN_COST
 #define GAUSSMIX_SCREEN_COST 1400.0
 #endif
