@@ -151,6 +151,9 @@ class Screen {
     return centred ? 2.0 / 3 : 1 / (1.4 + GAUSSMIX_SCREEN_COST / static_cast<double>(theta_.features()));
   }
 
+  /// What m_nk is for a component of weight 1 and a row at its mean, in nats.
+  static constexpr float margin = 40;
+
   /// Pairs that are computed together: their rows stay in the first caches.
   static constexpr Index pairs = 96;
 
@@ -168,7 +171,7 @@ class Screen {
       value += block.bound - log_weights_(c);
     }
     const float per_feature = 2.0f / static_cast<float>(log_prob_.n_features());
-    block.best -= 40.0f + ((highest_ - block.best).max(0.0f) * per_feature).log1p();
+    block.best -= margin + ((highest_ - block.best).max(0.0f) * per_feature).log1p();
     Index kept = 0;
     for (Index c = 0; c < k; ++c) {
       auto& rows = block.rows[static_cast<std::size_t>(c)];
