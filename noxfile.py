@@ -258,15 +258,19 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """Run the Python tests with the lowest NumPy, scikit-learn, matplotlib, safetensors. Argument: a wheel to test."""
+    """Run the Python tests with the lowest NumPy, scikit-learn, matplotlib, safetensors. Argument: a wheel to test.
+
+    With `quick` without those of the core's numbers and of Dask, which meet these packages as the others do.
+    """
     if sys.version_info >= (3, 13):
         session.error("NumPy 1.26 exists for Python 3.11 and 3.12 only; run nox with one of them.")
-    source = session.posargs[0] if session.posargs else "."
+    wheels = [argument for argument in session.posargs if argument != "quick"]
     lowest = ["numpy==1.26.*", "scikit-learn==1.6.*", "matplotlib==3.8.*", "pyarrow==19.*", "safetensors==0.4.3"]
-    session.install(f"{source}[test]", *lowest)
+    session.install(f"{wheels[0] if wheels else '.'}[test]", *lowest)
     session.run("python", "-m", "pip", "list", "--format=freeze")
     # Scripts, linters and types are for the newest, and the threads are those of the compiled core.
-    run_python_tests(session, *all_but("bench", "examples", "stress", "style", "threads"))
+    others = ["dask", "laws", "partial_fit", "quality"] if "quick" in session.posargs else []
+    run_python_tests(session, *all_but("bench", "examples", "stress", "style", "threads", *others))
 
 
 @nox.session
