@@ -58,28 +58,28 @@ struct Moments {
     Covariance::add_scatter(offset, r, second.row(matrix_of<Covariance>(k)).data());
   }
 
-  /// Statistics in the coordinates of the data; `reference` is K x d, in those coordinates too.
-  Statistics<Covariance> statistics(const Frame& frame, const Matrix& reference) const {
+  /// Statistics in the coordinates of the data; `reference` is K x d, in those coordinates too. Uses the moments up.
+  Statistics<Covariance> statistics(const Frame& frame, const Matrix& reference, int n_threads) && {
     const Index k = first.rows(), d = first.cols();
-    Statistics<Covariance> result(k, d);
-    result.counts = counts;
+    Statistics<Covariance> result;
+    result.counts = std::move(counts);
     result.means = reference;
-    result.covariances = second;
-    // Divided, not multiplied by an inverse: that of a count near the smallest double is not finite.
-    for (Index m = 0; m < second.rows(); ++m)
-      if (result.mass(m) > 0) result.covariances.row(m) /= result.mass(m);
-    for (Index c = 0; c < k; ++c) {
-      if (!(counts(c) > 0)) continue;
-      const Index m = matrix_of<Covariance>(c);
-      const RowVector shift = first.row(c) / counts(c);
-      Covariance::add_outer(result.covariances.row(m).data(), shift, -counts(c) / result.mass(m));
-      result.means.row(c).array() += shift.array() / frame.scale.array();
-    }
+    result.covariances = std::move(second);
     const RowVector inverse = frame.scale.cwiseInverse();
-    for (Index m = 0; m < second.rows(); ++m) {
-      Covariance::symmetrize(result.covariances.row(m).data(), d);
-      Covariance::rescale(result.covariances.row(m).data(), inverse);
-    }
+    parallel_for(result.covariances.rows(), worth_threads(result.covariances, n_threads), [&](Index m) {
+      auto covariance = result.covariances.row(m);
+      const double mass = result.mass(m);
+      // Divided, not multiplied by an inverse: that of a count near the smallest double is not finite.
+      if (mass > 0) covariance /= mass;
+      for_components<Covariance>(m, k, [&](Index c) {
+        if (!(result.counts(c) > 0)) return;
+        const RowVector shift = first.row(c) / result.counts(c);
+        Covariance::add_outer(covariance.data(), shift, -result.counts(c) / mass);
+        result.means.row(c).array() += shift.array() / frame.scale.array();
+      });
+      Covariance::symmetrize(covariance.data(), d);
+      Covariance::rescale(covariance.data(), inverse);
+    });
     return result;
   }
 };
@@ -106,15 +106,15 @@ struct DenseSums {
     return *this;
   }
 
-  Moments<Covariance> moments(Index d) const {
+  Moments<Covariance> moments(Index d, int n_threads) const {
     Moments<Covariance> result(sums.n_components(), d);
     if (Covariance::shared) result.second = Eigen::Map<const Matrix>(total.data(), 1, total.size());
-    for (Index k = 0; k < sums.n_components(); ++k) {
+    parallel_for(sums.n_components(), worth_threads(result.second, n_threads), [&](Index k) {
       const Vector own = sums.column(k);
       result.counts(k) = own(0);
       result.first.row(k) = own.segment(1, d).transpose();
       if (!Covariance::shared) Covariance::second_moment(own.tail(own.size() - 1 - d), d, result.second.row(k).data());
-    }
+    });
     return result;
   }
 };
@@ -225,15 +225,20 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
   });
 
   // All lanes sum about the same points, so that their sums just add up.
-  const auto sums = sum_in_order(parts);
-  Statistics<Covariance> statistics(k, d);
-  if (sums.centred) statistics = sums.centred->statistics(log_prob.frame(), log_prob.means());
-  const auto merge_dense = [&](const auto& dense) {
-    if (dense)
-      statistics.merge(dense->moments(d).statistics(log_prob.frame(), log_prob.frame().origin.replicate(k, 1)));
+  auto sums = sum_in_order(parts);
+  std::optional<Statistics<Covariance>> all;
+  const auto merge = [&](Moments<Covariance> moments, const Matrix& reference) {
+    auto part = std::move(moments).statistics(log_prob.frame(), reference, n_threads);
+    if (all)
+      all->merge(part, n_threads);
+    else
+      all = std::move(part);
   };
-  merge_dense(sums.dense);
-  merge_dense(sums.single);
+  const Matrix origin = log_prob.frame().origin.replicate(k, 1);
+  if (sums.centred) merge(std::move(*sums.centred), log_prob.means());
+  if (sums.dense) merge(sums.dense->moments(d, n_threads), origin);
+  if (sums.single) merge(sums.single->moments(d, n_threads), origin);
+  auto statistics = all ? std::move(*all) : Statistics<Covariance>(k, d);
   for (Index c = 0; c < k; ++c)
     if (!(statistics.counts(c) > 0)) statistics.means.row(c) = log_prob.means().row(c);
   statistics.log_likelihood = sums.log_likelihood;

@@ -22,6 +22,12 @@ Index n_matrices(Index k) {
   return Covariance::shared ? 1 : k;
 }
 
+/// Calls body(c) for the components of matrix m, of k in all.
+template <class Covariance, class Body>
+void for_components(Index m, Index k, const Body& body) {
+  for (Index c = m; c < (Covariance::shared ? k : m + 1); ++c) body(c);
+}
+
 /// The row of the matrix of component k.
 template <class Covariance>
 Index matrix_of(Index k) {

@@ -73,7 +73,7 @@ Statistics<Covariance> statistics_of_labels(const Data& data, const Matrix& cent
       }
     });
   });
-  auto statistics = sum_in_order(parts).statistics(frame, centres);
+  auto statistics = sum_in_order(parts).statistics(frame, centres, n_threads);
 
   std::vector<std::vector<Index>> sharers(static_cast<std::size_t>(k));
   for (Index c = 0; c < k; ++c) {
@@ -142,7 +142,7 @@ Statistics<Covariance> statistics_of_random(const Data& data, Index k, const Spr
       for (Index c = 0; c < k; ++c) moments.add(c, x, r.col(c));
     });
   });
-  auto statistics = sum_in_order(parts).statistics(frame, spread.mean.replicate(k, 1));
+  auto statistics = sum_in_order(parts).statistics(frame, spread.mean.replicate(k, 1), n_threads);
   detail::count_in_weights(statistics, data);
   return statistics;
 }

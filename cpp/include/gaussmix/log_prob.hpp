@@ -121,30 +121,36 @@ class LogProb {
  public:
   /// \param single  whether blocks may go to the `single` kernel
   explicit LogProb(const Mixture<Covariance>& mixture, int n_threads = 1, bool single = false)
-      : means_(mixture.means), factors_(mixture.precisions_cholesky) {
+      : means_(mixture.means), factors_(mixture.precisions_cholesky.rows(), mixture.precisions_cholesky.cols()) {
     const Index k = mixture.n_components(), d = mixture.n_features();
-    require(means_.allFinite(), "means must be finite");
+    require(all_finite(means_), "means must be finite");
     // The model's mean, whatever the weights sum to (rounded to float, they do not sum to 1).
     frame_.origin = mixture.weights.transpose() / mixture.weights.sum() * mixture.means;
     frame_.scale = RowVector::Ones(d);
     log_weights_ = mixture.weights.array().log();
     constants_ = -0.5 * static_cast<double>(d) * std::log(2 * std::acos(-1.0)) + log_weights_.array();
-    bool positive = !constants_.hasNaN() && factors_.allFinite() && frame_.origin.allFinite();
-    for (Index m = 0; m < factors_.rows(); ++m)
-      positive = positive && Covariance::make_upper(factors_.row(m).data(), d);
     Matrix precisions(factors_.rows(), factors_.cols());
-    set_scale(precisions, n_threads);
-    for (Index m = 0; m < factors_.rows(); ++m) {
-      const double log_det = Covariance::log_det(factors_.row(m).data(), d);
-      positive = positive && std::isfinite(log_det);
-      for (Index c = m; c < (Covariance::shared ? k : m + 1); ++c) constants_(c) += log_det;
-    }
-    if (!positive)
+    Vector log_dets(factors_.rows());
+    const int team = worth_threads(factors_, n_threads);
+    parallel_for(factors_.rows(), team, [&](Index m) {
+      factors_.row(m) = mixture.precisions_cholesky.row(m);
+      double* u = factors_.row(m).data();
+      const bool upper = all_finite(factors_.row(m)) && Covariance::make_upper(u, d);
+      log_dets(m) = upper ? Covariance::log_det(u, d) : std::numeric_limits<double>::quiet_NaN();
+      Covariance::precision(u, d, precisions.row(m).data());
+    });
+    if (constants_.hasNaN() || !all_finite(log_dets) || !all_finite(frame_.origin))
       throw NotPositiveDefinite(
           "weights must not be negative or all 0, and precision Cholesky factors must be finite with a positive "
           "diagonal");
-    for (Index m = 0; m < factors_.rows(); ++m) Covariance::rescale_factor(factors_.row(m).data(), frame_.scale);
-    set_coefficients(precisions, n_threads);
+    set_scale(precisions);
+    const RowVector inverse = frame_.scale.cwiseInverse();
+    parallel_for(factors_.rows(), team, [&](Index m) {
+      Covariance::rescale(precisions.row(m).data(), inverse);
+      Covariance::rescale_factor(factors_.row(m).data(), frame_.scale);
+    });
+    for (Index c = 0; c < k; ++c) constants_(c) += log_dets(matrix_of<Covariance>(c));
+    set_coefficients(precisions, team);
     if (single) set_single();
   }
 
@@ -206,29 +212,24 @@ class LogProb {
   }
 
  private:
-  void set_scale(Matrix& precisions, int n_threads) {
+  void set_scale(const Matrix& precisions) {
     const Index d = n_features();
-    parallel_for(factors_.rows(), worth_threads(factors_, n_threads),
-                 [&](Index m) { Covariance::precision(factors_.row(m).data(), d, precisions.row(m).data()); });
     for (Index j = 0; j < d; ++j) {
       double largest = 0;
       for (Index m = 0; m < precisions.rows(); ++m)
         largest = std::max(largest, Covariance::variance(precisions.row(m).data(), d, j));
       if (largest > 0 && std::isfinite(largest)) frame_.scale(j) = std::ldexp(1.0, std::ilogb(largest) / 2);
     }
-    const RowVector inverse = frame_.scale.cwiseInverse();
-    for (Index m = 0; m < precisions.rows(); ++m) Covariance::rescale(precisions.row(m).data(), inverse);
   }
 
-  void set_coefficients(const Matrix& precisions, int n_threads) {
+  void set_coefficients(const Matrix& precisions, int team) {
     const Index k = n_components(), d = n_features();
     theta_ = Coefficients<double>(Covariance::features(d), k);
     precision_norms_ = mean_norms_ = Vector::Zero(k);
-    parallel_for(k, worth_threads(factors_, n_threads), [&](Index c) {
+    parallel_for(k, team, [&](Index c) {
       const Index m = matrix_of<Covariance>(c);
-      const Matrix dense = Covariance::dense(precisions.row(m).data(), d);
-      // The largest row sum bounds the spectral norm from above.
-      precision_norms_(c) = dense.cwiseAbs().rowwise().sum().maxCoeff();
+      const double* precision = precisions.row(m).data();
+      precision_norms_(c) = Covariance::largest_row_sum(precision, d);
       const RowVector offset = ((means_.row(c) - frame_.origin).array() * frame_.scale.array()).matrix();
       Block panel = Block::Zero(padded<double>(1), d);
       Vector distance(1);
@@ -237,8 +238,8 @@ class LogProb {
       Covariance::squared_norms(panel, factors_.row(m).data(), distance);
       auto theta = theta_.column(c);
       theta(0) = constants_(c) - 0.5 * distance(0);
-      theta.segment(1, d) = dense * offset.transpose();
-      Covariance::quadratic_coefficients(precisions.row(m).data(), d, theta.tail(theta.size() - 1 - d));
+      theta.segment(1, d) = Covariance::product(offset, precision).transpose();
+      Covariance::quadratic_coefficients(precision, d, theta.tail(theta.size() - 1 - d));
     });
   }
 

@@ -90,23 +90,30 @@ Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double re
   if (!statistics.finite()) throw DegenerateData(overflow_message);
   const NotPositiveDefinite singular("a covariance is singular; increase reg_covar or use fewer components");
 
-  Mixture<Covariance> mixture(k, d);
+  Mixture<Covariance> mixture;
   mixture.weights = statistics.counts / total;
   mixture.means = statistics.means;
-  mixture.covariances = statistics.covariances;
+  const Index matrices = statistics.covariances.rows();
+  mixture.covariances.resize(matrices, statistics.covariances.cols());
+  mixture.precisions_cholesky.resize(matrices, statistics.covariances.cols());
+  const auto starved = [&](Index c) { return !(statistics.counts(c) > eps * total); };
+  RowVector pooled;
   for (Index c = 0; c < k; ++c) {
-    if (statistics.counts(c) > eps * total) continue;
+    if (!starved(c)) continue;
     if (!repairs) throw singular;
     repairs->starved.push_back(c);
-    if (!Covariance::shared) mixture.covariances.row(c) = detail::pooled_covariance(statistics);
+    if (!Covariance::shared && pooled.size() == 0) pooled = detail::pooled_covariance(statistics);
   }
-  const Index matrices = mixture.covariances.rows();
   const auto known = [&](Index m) {
     return repairs && std::find(repairs->floored.begin(), repairs->floored.end(), m) != repairs->floored.end();
   };
   std::vector<char> resolved(static_cast<std::size_t>(matrices));
   parallel_for(matrices, worth_threads(mixture.covariances, n_threads), [&](Index m) {
     double* covariance = mixture.covariances.row(m).data();
+    if (!Covariance::shared && starved(m))
+      mixture.covariances.row(m) = pooled;
+    else
+      mixture.covariances.row(m) = statistics.covariances.row(m);
     Covariance::add_diagonal(covariance, d, reg_covar);
     resolved[static_cast<std::size_t>(m)] =
         !known(m) && detail::factor_resolved<Covariance>(covariance, mixture.means.row(m), reg_covar,

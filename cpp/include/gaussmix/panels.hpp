@@ -18,8 +18,8 @@ template <class Scalar>
 class Coefficients {
  public:
   Coefficients() = default;
-  Coefficients(Index features, Index k)
-      : features_(features), k_(k), values_(detail::Numbers<Scalar>::Zero(features * k)) {}
+  /// Room for all columns, which are to be set.
+  Coefficients(Index features, Index k) : features_(features), k_(k), values_(features * k) {}
 
   Index features() const { return features_; }
   Index n_components() const { return k_; }

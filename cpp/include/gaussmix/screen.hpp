@@ -52,12 +52,15 @@ struct ScreenedBlock {
 template <class Covariance>
 class Screen {
  public:
-  /// Rows of a block: enough that each of K components has some, and that the n rows make eight blocks if they can; whole
-  /// blocks of the dense kernel, so that none of these is cut short.
+  /// Rows of a block at most: enough that each of K components has some, and so few that the n rows make two, four, or a
+  /// multiple of eight blocks if they can, which the threads share evenly.
   static Index block_rows(Index n, Index d, Index k) {
-    const Index part = gaussmix::block_rows<Covariance>(d, k);
-    const Index rows = std::clamp<Index>(n / 8, std::clamp<Index>(8 * k, 240, 2048), 2048);
-    return std::max<Index>(1, rows / part) * part;
+    const Index part = gaussmix::block_rows<Covariance>(d, k), fewest = std::clamp<Index>(8 * k, 240, 2048);
+    Index blocks = 1;
+    while (blocks < 8 && n >= 2 * blocks * fewest) blocks *= 2;
+    const Index most = 2048 / part * part;
+    if (blocks == 8) blocks = std::max<Index>(1, (n + 8 * most - 1) / (8 * most)) * 8;
+    return std::max<Index>(1, (n + blocks - 1) / blocks);
   }
 
   explicit Screen(const LogProb<Covariance>& log_prob) : log_prob_(log_prob) {
@@ -91,7 +94,7 @@ class Screen {
     block.responsibilities.resize(static_cast<std::size_t>(k));
     for (auto& r : block.rows) r.clear();
 
-    const Index step = gaussmix::block_rows<Covariance>(d, k);
+    const Index step = even_rows(rows, gaussmix::block_rows<Covariance>(d, k));
     Index kept = 0;
     double radius = 0;
     for (Index at = 0, n = 0; at < rows; at += n) {
@@ -118,11 +121,11 @@ class Screen {
   void expect(const Data& data, Index first, Index rows, ScreenedBlock<Covariance>& screened,
               BlockBuffers<Covariance>& block, const OnScreened& on_screened, const OnBlock& on_block) const {
     if (expect(data, first, rows, screened)) return on_screened();
-    for_blocks(first, rows, gaussmix::block_rows<Covariance>(log_prob_.n_features(), log_prob_.n_components()),
-               [&](Index at, Index n) {
-                 log_prob_.expect(data, at, n, block);
-                 on_block();
-               });
+    const Index most = gaussmix::block_rows<Covariance>(log_prob_.n_features(), log_prob_.n_components());
+    for_blocks(first, rows, even_rows(rows, most), [&](Index at, Index n) {
+      log_prob_.expect(data, at, n, block);
+      on_block();
+    });
   }
 
   /// Calls body(first, rows, offset) for some of component k's pairs at a time: with what `block.rows` lists, and

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "gaussmix/covariance.hpp"
+#include "gaussmix/parallel.hpp"
 #include "gaussmix/types.hpp"
 
 namespace gaussmix {
@@ -37,30 +38,29 @@ struct Statistics {
   double mass(Index m) const { return Covariance::shared ? counts.sum() : counts(m); }
 
   /// Whether nothing has overflowed.
-  bool finite() const { return means.allFinite() && covariances.allFinite() && std::isfinite(log_likelihood); }
+  bool finite() const { return all_finite(means) && all_finite(covariances) && std::isfinite(log_likelihood); }
 
   /// Of a row of weight one, in nats.
   double mean_log_likelihood() const { return log_likelihood / total_weight; }
 
   /// Adds the statistics of other rows under the same model. \throws std::invalid_argument if the sizes differ.
-  void merge(const Statistics& other) {
+  void merge(const Statistics& other, int n_threads = 1) {
     require(means.rows() == other.means.rows() && means.cols() == other.means.cols(),
             "statistics of different sizes cannot be merged");
-    for (Index m = 0; m < covariances.rows(); ++m) {
+    parallel_for(covariances.rows(), worth_threads(covariances, n_threads), [&](Index m) {
       const double mine = mass(m), theirs = other.mass(m);
       if (theirs > 0)
         covariances.row(m) =
             (mine / (mine + theirs)) * covariances.row(m) + (theirs / (mine + theirs)) * other.covariances.row(m);
-    }
-    for (Index k = 0; k < n_components(); ++k) {
-      if (!(other.counts(k) > 0)) continue;
-      const Index m = matrix_of<Covariance>(k);
-      const double share = other.counts(k) / (counts(k) + other.counts(k));
-      const RowVector delta = other.means.row(k) - means.row(k);
-      const double within = Covariance::shared ? counts(k) / (mass(m) + other.mass(m)) : 1 - share;
-      Covariance::add_outer(covariances.row(m).data(), delta, within * share);
-      means.row(k) = share < 1 ? RowVector(means.row(k) + share * delta) : RowVector(other.means.row(k));
-    }
+      for_components<Covariance>(m, n_components(), [&](Index k) {
+        if (!(other.counts(k) > 0)) return;
+        const double share = other.counts(k) / (counts(k) + other.counts(k));
+        const RowVector delta = other.means.row(k) - means.row(k);
+        const double within = Covariance::shared ? counts(k) / (mine + theirs) : 1 - share;
+        Covariance::add_outer(covariances.row(m).data(), delta, within * share);
+        means.row(k) = share < 1 ? RowVector(means.row(k) + share * delta) : RowVector(other.means.row(k));
+      });
+    });
     counts += other.counts;
     log_likelihood += other.log_likelihood;
     total_weight += other.total_weight;

@@ -67,6 +67,12 @@ class Stopped : public std::runtime_error {
 /// What `DegenerateData` says of values whose squares overflow.
 inline constexpr const char* overflow_message = "The squares of the data overflow; scale the input data.";
 
+/// Whether all numbers are finite, in one pass without branches: infinity and NaN times 0 are NaN.
+template <class Derived>
+bool all_finite(const Eigen::DenseBase<Derived>& numbers) {
+  return (numbers.derived().array() * 0.0).sum() == 0;
+}
+
 /// Throws `std::invalid_argument` with `message` unless `condition` holds.
 inline void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);

@@ -121,6 +121,16 @@ struct Diagonal {
     return Matrix(ConstRow(covariance, d).asDiagonal());
   }
 
+  template <class = void>
+  static RowVector product(const Eigen::Ref<const RowVector>& x, const double* p) {
+    return x.cwiseProduct(ConstRow(p, x.size()));
+  }
+
+  template <class = void>
+  static double largest_row_sum(const double* p, Index d) {
+    return ConstRow(p, d).maxCoeff();
+  }
+
   static bool centred_pays(Index /*d*/, Index /*k*/) { return false; }
 
   static Index features(Index d) { return 1 + 2 * d; }

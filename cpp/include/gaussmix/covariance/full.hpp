@@ -58,7 +58,10 @@ struct Full {
   template <class = void>
   static void rescale(double* covariance, const Eigen::Ref<const RowVector>& scale) {
     const Index d = scale.size();
-    Square(covariance, d, d) = scale.asDiagonal() * Matrix(ConstSquare(covariance, d, d)) * scale.asDiagonal();
+    for (Index i = 0; i < d; ++i) {
+      auto row = Square(covariance, d, d).row(i).array();
+      row = scale(i) * row * scale.array();
+    }
   }
 
   /// Precision Cholesky factor of x -> diag(scale) x.
@@ -113,10 +116,12 @@ struct Full {
   /// P = U U^T.
   template <class = void>
   static void precision(const double* u, Index d, double* p) {
-    Block product = Block::Zero(d, d);
-    const Block columns = ConstSquare(u, d, d).transpose();
-    add_transposed_product(product, columns, columns);
-    Square(p, d, d) = product;
+    // The scatter of the columns of U.
+    Matrix columns = Matrix::Zero(d, row_stride(d));
+    columns.leftCols(d) = ConstSquare(u, d, d).transpose();
+    Square(p, d, d).setZero();
+    add_scatter(Rows(columns.leftCols(d)), Vector::Ones(d), p);
+    symmetrize(p, d);
   }
 
   /// Sigma = U^-T U^-1.
@@ -213,6 +218,18 @@ struct Full {
   template <class = void>
   static Matrix dense(const double* covariance, Index d) {
     return ConstSquare(covariance, d, d);
+  }
+
+  /// x P
+  template <class = void>
+  static RowVector product(const Eigen::Ref<const RowVector>& x, const double* p) {
+    return x * ConstSquare(p, x.size(), x.size());
+  }
+
+  /// The largest sum of a row of |P|, which bounds its spectral norm from above.
+  template <class = void>
+  static double largest_row_sum(const double* p, Index d) {
+    return ConstSquare(p, d, d).cwiseAbs().rowwise().sum().maxCoeff();
   }
 
   /// Whether few components take less time centred, each with half a product of its own, than by features of all: making

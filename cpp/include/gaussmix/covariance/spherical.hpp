@@ -97,6 +97,13 @@ struct Spherical {
     return covariance[0] * Matrix::Identity(d, d);
   }
 
+  template <class = void>
+  static RowVector product(const Eigen::Ref<const RowVector>& x, const double* p) {
+    return p[0] * x;
+  }
+
+  static double largest_row_sum(const double* p, Index /*d*/) { return p[0]; }
+
   static bool centred_pays(Index /*d*/, Index /*k*/) { return false; }
 
   static Index features(Index d) { return d + 2; }
