@@ -28,10 +28,12 @@ struct Screened : testing::Test {
     return random_mixture<Covariance>(k, d, 1, separation, condition);
   }
 
-  /// Responsibilities that the screen gives, 0 for pairs that it dropped; empty if it gave up.
-  static Matrix screen(const LogProb<Covariance>& log_prob, const Data& data, Vector* log_norm) {
+  /// Responsibilities that the screen gives, 0 for pairs that it dropped; empty if it gave up. \param features  of the bound
+  static Matrix screen(const LogProb<Covariance>& log_prob, const Data& data, Vector* log_norm,
+                       Index* features = nullptr) {
     ScreenedBlock<Covariance> block;
     if (!Screen<Covariance>(log_prob).expect(data, 0, data.rows(), block)) return {};
+    if (features) *features = block.z.cols();
     Matrix r = Matrix::Zero(data.rows(), k);
     for (Index c = 0; c < k; ++c) {
       const auto& rows = block.rows[static_cast<std::size_t>(c)];
@@ -43,10 +45,11 @@ struct Screened : testing::Test {
   }
 
   /// True if the screen was used and agrees with the other kernels; what it dropped is below e^-40 of the weight of its component.
-  static testing::AssertionResult agrees(const Mixture<Covariance>& mixture, const Matrix& x, double tolerance) {
+  static testing::AssertionResult agrees(const Mixture<Covariance>& mixture, const Matrix& x, double tolerance,
+                                         Index* features = nullptr) {
     const LogProb<Covariance> log_prob(mixture);
     Vector log_norm;
-    const Matrix r = screen(log_prob, Data(x), &log_norm);
+    const Matrix r = screen(log_prob, Data(x), &log_norm, features);
     if (r.size() == 0) return testing::AssertionFailure() << "given up";
     BlockBuffers<Covariance> block;
     log_prob.expect(Data(x), 0, x.rows(), block);
@@ -69,6 +72,24 @@ TYPED_TEST(Screened, agrees_where_components_lie_apart) {
     const Matrix x = rows_near(mixture, 700, 2);
     // Where all share a covariance, one product is all that the log-densities are.
     EXPECT_EQ(bool(this->agrees(mixture, x, 1e-10)), !TypeParam::shared) << separation;
+  }
+}
+
+TYPED_TEST(Screened, asks_for_all_features_where_the_first_do_not_tell) {
+  if (TypeParam::shared) GTEST_SKIP() << "not screened";
+  const Index d = this->d, rows = 20 * gaussmix::panel_rows<float>;
+  for (const bool first_tell : {true, false}) {
+    auto mixture = this->mixture_of(300);
+    if (!first_tell) mixture.means.leftCols(d / 2 + 1).setZero();
+    Index features = 0;
+    EXPECT_TRUE(this->agrees(mixture, rows_near(mixture, rows, 12), 1e-9, &features));
+    EXPECT_EQ(features < d, first_tell);
+    // Where the likeliest by the first features is never the best, that one is found all the same.
+    if (!first_tell) continue;
+    mixture.means.bottomRows(k / 2) = mixture.means.topRows(k / 2);
+    mixture.means.col(d - 1).tail(k / 2).array() += 1e3;
+    EXPECT_TRUE(this->agrees(mixture, rows_near(mixture, rows, 13), 1e-9, &features));
+    EXPECT_LT(features, d);
   }
 }
 
@@ -156,8 +177,7 @@ TYPED_TEST(Screened, a_component_without_weight_takes_nothing) {
 
 TYPED_TEST(Screened, bad_numbers_are_refused) {
   const auto mixture = this->mixture_of(20);
-  Matrix x = rows_near(mixture, 500, 9);
-  x(100, 2) = std::nan("");
+  const Index d = this->d;
   const auto message = [](const auto& call) -> std::string {
     try {
       call();
@@ -168,10 +188,14 @@ TYPED_TEST(Screened, bad_numbers_are_refused) {
   };
   const LogProb<TypeParam> log_prob(mixture);
   const std::string expected = "the data must not contain NaN";
-  EXPECT_EQ(message([&] { accumulate(mixture, Data(x)); }), expected);
-  EXPECT_EQ(message([&] { gaussmix::score(log_prob, Data(x)); }), expected);
-  x(100, 2) = HUGE_VAL;
-  EXPECT_THROW(accumulate(mixture, Data(x)), gaussmix::DegenerateData);
+  for (const Index column : {Index{2}, d - 1}) {  // screened by, and not
+    Matrix x = rows_near(mixture, 20 * gaussmix::panel_rows<float>, 9);
+    x(100, column) = std::nan("");
+    EXPECT_EQ(message([&] { accumulate(mixture, Data(x)); }), expected);
+    EXPECT_EQ(message([&] { gaussmix::score(log_prob, Data(x)); }), expected);
+    x(100, column) = HUGE_VAL;
+    EXPECT_THROW(accumulate(mixture, Data(x)), gaussmix::DegenerateData);
+  }
 }
 
 }  // namespace

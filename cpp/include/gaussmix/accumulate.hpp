@@ -179,7 +179,7 @@ template <class Covariance>
 Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
   require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Index k = log_prob.n_components(), d = log_prob.n_features();
-  const Screen<Covariance> screen(log_prob);
+  const Screen<Covariance> screen(log_prob, n_threads);
   const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), d, k),
                     detail::max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));
   std::vector<detail::Sums<Covariance>> parts(static_cast<std::size_t>(lanes.count));
@@ -213,7 +213,7 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
       add_likelihood(screened.weights, screened.log_norm);
       if (!sums.centred) sums.centred.emplace(k, d);
       for (Index c = 0; c < k; ++c)
-        screen.for_pairs(screened, c, [&](Index at, const std::vector<Index>& rows, const Rows& offset) {
+        screen.for_pairs(screened, c, 0, [&](Index at, const std::vector<Index>& rows, const Rows& offset) {
           auto r = screened.responsibilities[static_cast<std::size_t>(c)].segment(at, offset.rows());
           for (Index i = 0; i < r.size(); ++i) r(i) *= screened.weights(rows[static_cast<std::size_t>(at + i)]);
           sums.centred->add(c, offset, r);

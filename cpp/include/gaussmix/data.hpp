@@ -83,12 +83,12 @@ class Data {
     load(first, x, [](Index) { return [](double value) { return value; }; });
   }
 
-  /// As above, each value as map(j)(value), j its column.
+  /// As above, each value as map(j)(value), j its column; of the first columns, as many as `x` has.
   template <class Map>
   void load(Index first, Eigen::Ref<Block> x, const Map& map) const {
     if (packed_ && columns_[0].single) return pack_rows<float>(first, x, map);
     if (packed_) return pack_rows<double>(first, x, map);
-    for (Index j = 0; j < cols(); ++j) {
+    for (Index j = 0; j < x.cols(); ++j) {
       const Column& column = columns_[static_cast<std::size_t>(j)];
       if (column.single)
         load_column<float>(column, first, x.col(j), map(j));

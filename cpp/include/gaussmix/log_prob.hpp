@@ -166,6 +166,20 @@ class LogProb {
   const Vector& precision_norms() const { return precision_norms_; }  ///< largest row sum of |P_k|, in the frame
   const Vector& mean_norms() const { return mean_norms_; }            ///< |mu_k - origin|, in the frame
 
+  /// The density of the first t features, as a mixture without covariances.
+  Mixture<Covariance> leading(Index t) const {
+    Mixture<Covariance> mixture(n_components(), t);
+    mixture.weights = log_weights_.array().exp();
+    mixture.means = means_.leftCols(t);
+    const RowVector inverse = frame_.scale.head(t).cwiseInverse();
+    for (Index m = 0; m < factors_.rows(); ++m) {
+      double* u = mixture.precisions_cholesky.row(m).data();
+      Covariance::leading(factors_.row(m).data(), n_features(), t, u);
+      Covariance::rescale_factor(u, inverse);
+    }
+    return mixture;
+  }
+
   /// max_k |P_k| (radius + |mu_k - origin|)^2, for rows up to `radius` from the origin, in the frame.
   double kappa(double radius) const {
     return (precision_norms_.array() * (radius + mean_norms_.array()).square()).maxCoeff();

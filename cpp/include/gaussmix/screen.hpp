@@ -1,19 +1,23 @@
 // The screened kernel of the E-step, for components that lie apart: float first, double for what can matter.
 //
-// One product in float gives every log-density of a block up to a bound that is known beforehand. A pair (row, component)
-// is dropped if its log-density l_nk is certain to lie this far below the row's best, l_n:
+// A product in float gives a bound h_nk that the log-density l_nk of a pair (row, component) is certain to be below, the row's
+// likeliest pair l_nb exactly, in double, a bound from below to the best. A pair is dropped if h_nk lies below it by
 //
-//   m_nk = 40 - log pi_k + log(1 + q_n / d),   q_n = 2 (max_k c_k - l_n), which bounds the row's Mahalanobis distances
+//   m_nk = 40 - log pi_k + log(1 + q_n / d),   q_n = 2 (max_k c_k - l_nb), which bounds the row's Mahalanobis distances
 //
 // All that is dropped then changes the count of component k by less than e^-40 < 1e-17 of pi_k W, with W the weight of the
 // rows, and its scatter by as little in proportion, however far out a row lies. The pairs that remain, about one a row where
 // components are separated, are gathered by component and computed in double from the rows themselves, as in the centred
 // kernel, so that what is kept is exact. A block where many pairs remain is left to the other kernels.
 //
-//   |L_float - L| <= t u (|P_k|_inf (|z| + |m_k|)^2 / 2 + |c_k|),   u = 2^-24
+// Two bounds are tried in turn. A distance is a sum of squares, |U_k^T (x - mu_k)|^2 with U triangular, of which the first t
+// are those of the first t features alone: it is at least their distance, whose D_t features are a fraction of all D. Where
+// components lie apart in these already, nothing else is computed of most pairs; else all D features give h_nk.
 //
-// (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1: sums of slices of the D features, then of
-// their sums, t = slice + number of slices + 8, of which 8 are for rounded factors and for the comparisons.)
+//   |L_float - L| <= s u (|P_k|_inf (|z| + |m_k|)^2 / 2 + |c_k|),   u = 2^-24
+//
+// (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1: sums of slices of the features, then of
+// their sums, s = slice + number of slices + 8, of which 8 are for rounded factors and for the comparisons.)
 #pragma once
 
 #include <algorithm>
@@ -37,15 +41,21 @@ inline namespace GAUSSMIX_ABI {
 template <class Covariance>
 struct ScreenedBlock {
   Matrix x;  ///< rows as they are, `row_stride` apart
-  Block z;   ///< the rows that are screened now, in the frame
   Vector weights;
   Vector log_norm;                       ///< log p(x_n)
   std::vector<std::vector<Index>> rows;  ///< of each component, within the block
   std::vector<Vector> responsibilities;  ///< of these rows
-  Matrix offset;                         ///< some of one component's rows about its mean, as `x`
+
+  Block z;               ///< rows that are screened now, in the frame
+  Eigen::MatrixXf part;  ///< their log-densities in float
+  Eigen::ArrayXf distance, error;
+  float radius = 0;         ///< the largest |z| so far
+  Eigen::MatrixXf highest;  ///< h_nk of all rows
+  Eigen::ArrayXf lowest;    ///< what the best log-density of a row is above
+  Eigen::ArrayXf needed;    ///< what others must reach to matter, less log pi_k
+  Eigen::ArrayXi likeliest;
+  Matrix offset;  ///< some of one component's rows about its mean, as `x`
   FeaturePanels<Covariance, float> panels;
-  Eigen::MatrixXf log_prob;
-  Eigen::ArrayXf distance, bound, best;
 };
 
 /// Screens blocks of rows against one model.
@@ -53,66 +63,54 @@ template <class Covariance>
 class Screen {
  public:
   /// Rows of a block at most: enough that each of K components has some, and so few that the n rows make two, four, or a
-  /// multiple of eight blocks if they can, which the threads share evenly.
+  /// multiple of eight blocks if they can, which the threads share evenly; h_nk takes 4 MB.
   static Index block_rows(Index n, Index d, Index k) {
-    const Index part = gaussmix::block_rows<Covariance>(d, k), fewest = std::clamp<Index>(8 * k, 240, 2048);
+    const Index part = gaussmix::block_rows<Covariance>(d, k);
+    const Index most = std::max<Index>(std::clamp<Index>((Index{1} << 20) / k, 240, 2048) / part * part, 1);
+    const Index fewest = std::clamp<Index>(8 * k, 240, most);
     Index blocks = 1;
     while (blocks < 8 && n >= 2 * blocks * fewest) blocks *= 2;
-    const Index most = 2048 / part * part;
     if (blocks == 8) blocks = std::max<Index>(1, (n + 8 * most - 1) / (8 * most)) * 8;
     return std::max<Index>(1, (n + blocks - 1) / blocks);
   }
 
-  explicit Screen(const LogProb<Covariance>& log_prob) : log_prob_(log_prob) {
-    const Index k = log_prob.n_components();
-    const Index features = log_prob.coefficients().features();
-    constexpr Index slice = FeaturePanels<Covariance, float>::slice;
-    const double u = std::ldexp(1.0, -24),
-                 terms = static_cast<double>(std::min(features, slice) + (features + slice - 1) / slice + 8);
-    useful_ = !Covariance::shared && k >= 8 && 22 * static_cast<double>(features) >= GAUSSMIX_SCREEN_COST;
-    if (!useful_) return;
-    theta_ = Coefficients<float>(features, k);
-    for (Index c = 0; c < k; ++c) theta_.column(c) = log_prob.coefficients().column(c).template cast<float>();
-    half_norms_ = (0.5 * terms * u * log_prob.precision_norms()).template cast<float>();
-    mean_norms_ = log_prob.mean_norms().template cast<float>();
+  explicit Screen(const LogProb<Covariance>& log_prob, int n_threads = 1) : log_prob_(log_prob) {
+    const Index k = log_prob.n_components(), d = log_prob.n_features(), features = Covariance::features(d);
+    if (Covariance::shared || k < 8 || 22 * static_cast<double>(features) < GAUSSMIX_SCREEN_COST) return;
+    if (!(log_prob.mean_norms().maxCoeff() < std::sqrt(far))) return;
     const auto finite = [](double c) { return std::isfinite(c) ? c : 0.0; };  // not of a weight of 0
-    constants_ = (terms * u * log_prob.constants().unaryExpr(finite).cwiseAbs()).template cast<float>();
     log_weights_ = log_prob.log_weights().unaryExpr(finite).template cast<float>();
     highest_ = static_cast<float>(log_prob.constants().maxCoeff());
+    means_ = Matrix::Zero(k + 1, row_stride(d));
+    means_.topLeftCorner(k, d) = log_prob.means();
+    means_.row(k).head(d) = log_prob.frame().scale;
+    Index t = std::min<Index>(d, 32);
+    while (t > 1 && 3 * Covariance::features(t) > features) --t;
+    const double left = 1 - static_cast<double>(Covariance::features(t)) / static_cast<double>(features);
+    if (left * largest_share() * static_cast<double>(k) >= 2)  // a row has two
+      bounds_.emplace_back(LogProb<Covariance>(log_prob.leading(t), n_threads), log_prob, left * largest_share());
+    bounds_.emplace_back(log_prob, log_prob, largest_share());
   }
 
   /// Packs rows first ... first + rows - 1 and computes the responsibilities of the pairs that matter; false if they are
   /// too many, or the rows too far out, for this kernel to pay.
   bool expect(const Data& data, Index first, Index rows, ScreenedBlock<Covariance>& block) const {
-    if (!useful_) return false;
-    const Index k = log_prob_.n_components(), d = log_prob_.n_features();
-    block.x.resize(rows, row_stride(d));
-    block.x.rightCols(block.x.cols() - d).setZero();
+    if (bounds_.empty()) return false;
+    const auto k = static_cast<std::size_t>(log_prob_.n_components());
+    block.x.resize(rows, row_stride(log_prob_.n_features()));
+    block.x.rightCols(block.x.cols() - log_prob_.n_features()).setZero();
     block.offset.resize(pairs, block.x.cols());
+    block.highest.resize(rows, log_prob_.n_components());
     block.weights.resize(rows);
-    block.rows.resize(static_cast<std::size_t>(k));
-    block.responsibilities.resize(static_cast<std::size_t>(k));
-    for (auto& r : block.rows) r.clear();
-
-    const Index step = even_rows(rows, gaussmix::block_rows<Covariance>(d, k));
-    Index kept = 0;
-    double radius = 0;
-    for (Index at = 0, n = 0; at < rows; at += n) {
-      // The first rows tell for all: what does not pay is found out early.
-      n = std::min(at == 0 ? panel_rows<float> : (at / step + 1) * step - at, rows - at);
-      block.z.resize(n, d);
-      data.load(first + at, block.z, log_prob_.frame());
-      block.distance = block.z.cwiseAbs2().rowwise().sum().cwiseSqrt().template cast<float>();
-      if (!(block.distance < 1e15f).all()) return false;  // nor is NaN
-      radius = std::max<double>(radius, block.distance.maxCoeff());
-      const double share = largest_share(log_prob_.centred(radius));
-      kept += select(at, n, block);
-      if (static_cast<double>(kept) > share * static_cast<double>((at + n) * k)) return false;
-    }
-    data.load_rows(first, block.x.leftCols(d));
+    block.rows.resize(k);
+    block.responsibilities.resize(k);
     data.load_weights(first, block.weights);
-    finish(block);
-    return true;
+    for (const Bound& bound : bounds_)
+      if (select(bound, data, first, block)) {
+        normalize(block);
+        return true;
+      }
+    return false;
   }
 
   /// The E-step of some rows by the kernel that pays: calls on_screened() after it has filled `screened`, or on_block()
@@ -128,31 +126,62 @@ class Screen {
     });
   }
 
-  /// Calls body(first, rows, offset) for some of component k's pairs at a time: with what `block.rows` lists, and
-  /// (x - mu_k) * scale of rows[first], rows[first + 1], ...
+  /// Calls body(at, rows, offset) for some of component k's pairs at a time, from pair `from` on: with what `block.rows`
+  /// lists, and (x - mu_k) * scale of rows[at], rows[at + 1], ...
   template <class Body>
-  void for_pairs(ScreenedBlock<Covariance>& block, Index k, const Body& body) const {
+  void for_pairs(ScreenedBlock<Covariance>& block, Index k, Index from, const Body& body) const {
     const auto& rows = block.rows[static_cast<std::size_t>(k)];
-    if (rows.empty()) return;
-    const Index d = log_prob_.n_features();
-    RowVector mean = RowVector::Zero(block.x.cols()), scale = mean;
-    mean.head(d) = log_prob_.means().row(k);
-    scale.head(d) = log_prob_.frame().scale;
-    for_blocks(0, static_cast<Index>(rows.size()), pairs, [&](Index first, Index n) {
+    const Index count = static_cast<Index>(rows.size()) - from;
+    if (count == 0) return;
+    const auto mean = means_.row(k), scale = means_.row(means_.rows() - 1);
+    for_blocks(from, count, pairs, [&](Index at, Index n) {
       for (Index i = 0; i < n; ++i) {
-        const auto x = block.x.row(rows[static_cast<std::size_t>(first + i)]);
+        const auto x = block.x.row(rows[static_cast<std::size_t>(at + i)]);
         block.offset.row(i).array() = (x - mean).array() * scale.array();
       }
-      body(first, rows, Rows(block.offset.topLeftCorner(n, d)));
+      body(at, rows, Rows(block.offset.topLeftCorner(n, log_prob_.n_features())));
     });
   }
 
  private:
-  /// The largest share of pairs with which this kernel pays, beside the dense one or the centred one, which takes as long for
-  /// a pair.
-  double largest_share(bool centred) const {
-    return centred ? 2.0 / 3 : 1 / (1.4 + GAUSSMIX_SCREEN_COST / static_cast<double>(theta_.features()));
+  /// What gives h_nk: the coefficients of the first features in float, and what bounds their error.
+  struct Bound {
+    Index features;
+    bool all;  // of the features
+    Frame frame;
+    Coefficients<float> theta;
+    Eigen::ArrayXf half_norms, mean_norms, constant_errors;
+    double share;  // of the pairs that may remain
+
+    /// \param log_prob  of these features  \param whole  of all
+    Bound(const LogProb<Covariance>& log_prob, const LogProb<Covariance>& whole, double largest_share)
+        : features(log_prob.n_features()),
+          all(features == whole.n_features()),
+          frame(log_prob.frame()),
+          theta(log_prob.coefficients().features(), log_prob.n_components()),
+          share(largest_share) {
+      const Vector& constants = whole.constants();
+      constexpr Index slice = FeaturePanels<Covariance, float>::slice;
+      const Index depth = theta.features(), slices = (depth + slice - 1) / slice;
+      const double unit = std::ldexp(1.0, -24) * static_cast<double>(std::min(depth, slice) + slices + 8);
+      for (Index c = 0; c < theta.n_components(); ++c) {
+        Vector column = log_prob.coefficients().column(c);
+        if (std::isfinite(constants(c))) column(0) += constants(c) - log_prob.constants()(c);
+        theta.column(c) = column.template cast<float>();
+      }
+      half_norms = (0.5 * unit * log_prob.precision_norms()).template cast<float>();
+      mean_norms = log_prob.mean_norms().template cast<float>();
+      const auto error = [unit](double c) { return std::isfinite(c) ? unit * std::abs(c) : 0.0; };
+      constant_errors = constants.unaryExpr(error).template cast<float>();
+    }
+  };
+
+  /// The largest share of pairs with which this kernel pays, beside the dense one.
+  double largest_share() const {
+    return 1 / (1.4 + GAUSSMIX_SCREEN_COST / static_cast<double>(Covariance::features(log_prob_.n_features())));
   }
+  /// The same beside the centred one, which takes as long for a pair.
+  static constexpr double centred_share = 2.0 / 3;
 
   /// What m_nk is for a component of weight 1 and a row at its mean, in nats.
   static constexpr float margin = 40;
@@ -160,74 +189,152 @@ class Screen {
   /// Pairs that are computed together: their rows stay in the first caches.
   static constexpr Index pairs = 96;
 
-  /// Lists the pairs of some rows that can matter, and returns their number.
-  Index select(Index at, Index n, ScreenedBlock<Covariance>& block) const {
-    const Index k = log_prob_.n_components();
-    block.panels.load(block.z);
-    block.log_prob.resize(padded<float>(n), k);
-    block.panels.multiply(theta_, block.log_prob);
-    block.best = Eigen::ArrayXf::Constant(n, -std::numeric_limits<float>::infinity());
-    for (Index c = 0; c < k; ++c) {
-      block.bound = half_norms_(c) * (block.distance + mean_norms_(c)).square() + constants_(c);
-      auto value = block.log_prob.col(c).head(n).array();
-      block.best = block.best.max(value - block.bound);
-      value += block.bound - log_weights_(c);
+  /// A squared distance from which on rows are too far out.
+  static constexpr double far = 1e30;
+
+  /// Lists the pairs of a block that can matter, with their log-densities; false if they are too many.
+  bool select(const Bound& bound, const Data& data, Index first, ScreenedBlock<Covariance>& block) const {
+    const Index rows = block.x.rows();
+    for (auto& listed : block.rows) listed.clear();
+    for (auto& values : block.responsibilities) values.resize(0);
+    block.log_norm = Vector::Constant(rows, -std::numeric_limits<double>::infinity());
+    block.lowest = Eigen::ArrayXf::Constant(rows, -std::numeric_limits<float>::infinity());
+    block.radius = 0;
+    // The first rows tell for all: what does not pay is found out early.
+    const Index few = std::min(panel_rows<float>, rows);
+    if (!bound.all && rows < 16 * few) return false;
+    if (!set_highest(bound, data, first, 0, few, block) || !list(bound, 0, few, block)) return false;
+    const Index step = even_rows(rows, gaussmix::block_rows<Covariance>(bound.features, log_prob_.n_components()));
+    for (Index at = few, n = 0; at < rows; at += n) {
+      n = std::min((at / step + 1) * step, rows) - at;
+      if (!set_highest(bound, data, first, at, n, block)) return false;
     }
-    const float per_feature = 2.0f / static_cast<float>(log_prob_.n_features());
-    block.best -= margin + ((highest_ - block.best).max(0.0f) * per_feature).log1p();
-    Index kept = 0;
-    for (Index c = 0; c < k; ++c) {
-      auto& rows = block.rows[static_cast<std::size_t>(c)];
-      const auto before = rows.size();
-      const auto value = block.log_prob.col(c).head(n).array();
-      for_blocks(0, n, panel_rows<float>, [&](Index first, Index count) {
-        // Most have none, which takes no look at each.
-        if ((value.segment(first, count) - block.best.segment(first, count)).maxCoeff() < 0) return;
-        for (Index i = first; i < first + count; ++i)
-          if (!(value(i) < block.best(i))) rows.push_back(at + i);
-      });
-      kept += static_cast<Index>(rows.size() - before);
-    }
-    return kept;
+    return few == rows || list(bound, few, rows - few, block);
   }
 
-  /// Log-densities of the listed pairs in double, and their responsibilities.
-  void finish(ScreenedBlock<Covariance>& block) const {
-    const Index k = log_prob_.n_components();
-    block.log_norm = Vector::Constant(block.x.rows(), -std::numeric_limits<double>::infinity());
-    for (Index c = 0; c < k; ++c) {
-      const auto& rows = block.rows[static_cast<std::size_t>(c)];
-      auto& value = block.responsibilities[static_cast<std::size_t>(c)];
-      value.resize(static_cast<Index>(rows.size()));
-      for_pairs(block, c, [&](Index first, const std::vector<Index>&, const Rows& offset) {
-        Covariance::squared_norms(offset, log_prob_.factor(c), value.segment(first, offset.rows()));
-      });
-      value = (log_prob_.constants()(c) - 0.5 * value.array().min(largest_distance)).matrix();
-      for (std::size_t i = 0; i < rows.size(); ++i)
-        block.log_norm(rows[i]) = std::max(block.log_norm(rows[i]), value(static_cast<Index>(i)));
+  /// h_nk of n rows; false if they are too far out.
+  bool set_highest(const Bound& bound, const Data& data, Index first, Index at, Index n,
+                   ScreenedBlock<Covariance>& block) const {
+    data.load_rows(first + at, block.x.middleRows(at, n).leftCols(log_prob_.n_features()));
+    block.z.resize(n, bound.features);
+    data.load(first + at, block.z, bound.frame);
+    block.distance = block.z.cwiseAbs2().rowwise().sum().cwiseSqrt().template cast<float>();
+    if (!(block.distance < std::sqrt(far)).all()) return false;  // nor is NaN
+    block.radius = std::max(block.radius, block.distance.maxCoeff());
+    block.panels.load(block.z);
+    block.part.resize(padded<float>(n), log_prob_.n_components());
+    block.panels.multiply(bound.theta, block.part);
+    auto lowest = block.lowest.segment(at, n);
+    for (Index c = 0; c < log_prob_.n_components(); ++c) {
+      block.error = bound.half_norms(c) * (block.distance + bound.mean_norms(c)).square() + bound.constant_errors(c);
+      const auto value = block.part.col(c).head(n).array();
+      block.highest.col(c).segment(at, n) = (value + block.error).matrix();
+      if (bound.all) lowest = lowest.max(value - block.error);
     }
-    Vector sum = Vector::Zero(block.x.rows());
+    return true;
+  }
+
+  /// Lists the pairs of n rows. Of some features alone no bound from below is known: the likeliest pair gives one, or the
+  /// next, which often is better.
+  bool list(const Bound& bound, Index at, Index n, ScreenedBlock<Covariance>& block) const {
+    const Index k = log_prob_.n_components();
+    if (bound.all) set_needed(at, n, block);
+    if (!bound.all && !(list_likeliest(at, n, true, block) && list_likeliest(at, n, false, block))) return false;
     for (Index c = 0; c < k; ++c) {
+      auto& rows = block.rows[static_cast<std::size_t>(c)];
+      const auto value = block.highest.col(c).segment(at, n).array();
+      const float weight = log_weights_(c);
+      for_blocks(0, n, panel_rows<float>, [&](Index first, Index count) {
+        // Most have none, which takes no look at each.
+        if ((value.segment(first, count) - block.needed.segment(first, count)).maxCoeff() < weight) return;
+        for (Index i = first; i < first + count; ++i)
+          if (value(i) - block.needed(i) >= weight) rows.push_back(at + i);
+      });
+    }
+    std::size_t kept = 0;
+    for (const auto& rows : block.rows) kept += rows.size();
+    const double share = bound.all && log_prob_.centred(double{block.radius}) ? centred_share : bound.share;
+    return static_cast<double>(kept) <= share * static_cast<double>((at + n) * k) && evaluate(block);
+  }
+
+  /// Lists the pair with the highest h_nk of each of n rows, if it can matter or `always`, and takes it from `highest`.
+  bool list_likeliest(Index at, Index n, bool always, ScreenedBlock<Covariance>& block) const {
+    constexpr float none = -std::numeric_limits<float>::infinity();
+    Eigen::ArrayXf highest = Eigen::ArrayXf::Constant(n, none);
+    block.likeliest.setZero(n);
+    for (Index c = 0; c < log_prob_.n_components(); ++c) {
+      const float* value = block.highest.col(c).data() + at;
+      float* best = highest.data();
+      int* likeliest = block.likeliest.data();
+      for (Index i = 0; i < n; ++i) {
+        likeliest[i] = value[i] > best[i] ? static_cast<int>(c) : likeliest[i];
+        best[i] = std::max(best[i], value[i]);
+      }
+    }
+    for (Index i = 0; i < n; ++i) {
+      const Index c = block.likeliest(i);
+      if (!always && highest(i) - block.needed(i) < log_weights_(c)) continue;
+      block.rows[static_cast<std::size_t>(c)].push_back(at + i);
+      block.highest(at + i, c) = none;
+    }
+    if (!evaluate(block)) return false;
+    const auto known = block.log_norm.segment(at, n).array();
+    block.lowest.segment(at, n) = (known - std::ldexp(1.0, -23) * known.abs()).template cast<float>();
+    set_needed(at, n, block);
+    return true;
+  }
+
+  void set_needed(Index at, Index n, ScreenedBlock<Covariance>& block) const {
+    const auto lowest = block.lowest.segment(at, n);
+    const float per_feature = 2.0f / static_cast<float>(log_prob_.n_features());
+    block.needed = lowest - margin - ((highest_ - lowest).max(0.0f) * per_feature).log1p();
+  }
+
+  /// The log-densities of the pairs that were listed since; false if a row is too far out.
+  bool evaluate(ScreenedBlock<Covariance>& block) const {
+    bool near = true;
+    for (Index c = 0; c < log_prob_.n_components(); ++c) {
       const auto& rows = block.rows[static_cast<std::size_t>(c)];
       auto& value = block.responsibilities[static_cast<std::size_t>(c)];
+      const Index from = value.size(), count = static_cast<Index>(rows.size()) - from;
+      if (count == 0) continue;
+      value.conservativeResize(from + count);
+      for_pairs(block, c, from, [&](Index at, const std::vector<Index>&, const Rows& offset) {
+        Covariance::squared_norms(offset, log_prob_.factor(c), value.segment(at, offset.rows()));
+      });
+      near = near && (value.tail(count).array() < far).all();  // nor is NaN
+      value.tail(count) = (log_prob_.constants()(c) - 0.5 * value.tail(count).array()).matrix();
+      for (Index i = from; i < from + count; ++i) {
+        double& best = block.log_norm(rows[static_cast<std::size_t>(i)]);
+        best = std::max(best, value(i));
+      }
+    }
+    return near;
+  }
+
+  /// From the log-densities of the listed pairs and the best of each row to responsibilities and log p(x_n).
+  void normalize(ScreenedBlock<Covariance>& block) const {
+    Vector sum = Vector::Zero(block.x.rows());
+    const auto for_lists = [&](const auto& body) {
+      for (std::size_t c = 0; c < block.rows.size(); ++c) body(block.rows[c], block.responsibilities[c]);
+    };
+    for_lists([&](const std::vector<Index>& rows, Vector& value) {
       for (std::size_t i = 0; i < rows.size(); ++i) value(static_cast<Index>(i)) -= block.log_norm(rows[i]);
       value = (value.array().exp() - negligible<double>).cwiseMax(0.0).matrix();
       for (std::size_t i = 0; i < rows.size(); ++i) sum(rows[i]) += value(static_cast<Index>(i));
-    }
+    });
     block.log_norm.array() += sum.array().log();
     sum = sum.cwiseInverse();
-    for (Index c = 0; c < k; ++c) {
-      const auto& rows = block.rows[static_cast<std::size_t>(c)];
-      auto& value = block.responsibilities[static_cast<std::size_t>(c)];
+    for_lists([&](const std::vector<Index>& rows, Vector& value) {
       for (std::size_t i = 0; i < rows.size(); ++i) value(static_cast<Index>(i)) *= sum(rows[i]);
-    }
+    });
   }
 
   const LogProb<Covariance>& log_prob_;
-  bool useful_ = false;
-  Coefficients<float> theta_;
-  Eigen::ArrayXf half_norms_, mean_norms_, constants_, log_weights_;
+  std::vector<Bound> bounds_;  // to be tried in this order
+  Eigen::ArrayXf log_weights_;
   float highest_ = 0;  // of the constants c_k
+  Matrix means_;       // K rows and one of the frame's scale, filled up with zeros to `row_stride`
 };
 
 }  // namespace GAUSSMIX_ABI

@@ -83,6 +83,11 @@ struct Diagonal {
   }
 
   template <class = void>
+  static void leading(const double* u, Index /*d*/, Index t, double* of_first) {
+    Row(of_first, t) = ConstRow(u, t);
+  }
+
+  template <class = void>
   static double log_det(const double* u, Index d) {
     return ConstRow(u, d).array().log().sum();
   }

@@ -167,6 +167,12 @@ struct Full {
     return true;
   }
 
+  /// The factor of the first t features: with U triangular, the corner of it.
+  template <class = void>
+  static void leading(const double* u, Index d, Index t, double* of_first) {
+    Square(of_first, t, t) = ConstSquare(u, d, d).topLeftCorner(t, t);
+  }
+
   /// log |U|
   template <class = void>
   static double log_det(const double* u, Index d) {

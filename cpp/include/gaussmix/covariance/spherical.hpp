@@ -63,6 +63,8 @@ struct Spherical {
     return u[0] > 0 && std::abs(std::sqrt(covariance[0]) * u[0] - 1) <= 16 * epsilon;
   }
 
+  static void leading(const double* u, Index /*d*/, Index /*t*/, double* of_first) { of_first[0] = u[0]; }
+
   static double log_det(const double* u, Index d) { return static_cast<double>(d) * std::log(u[0]); }
 
   template <class = void>
