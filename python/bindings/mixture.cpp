@@ -262,7 +262,7 @@ void bind_statistics(py::module_& m, py::dict& types) {
         return statistics_of_labels<Covariance>(data.data, points, given.data(), frame, n_threads);
       },
       py::arg("data"), py::arg("centres"), py::arg("labels"), py::arg("n_threads"));
-  type.def("merge", &Bound::merge, py::arg("other"));
+  type.def("merge", [](Bound& statistics, const Bound& other) { statistics.merge(other); }, py::arg("other"));
   type.def("scale", &Bound::scale, py::arg("factor"));
   type.def(
       "maximize",
