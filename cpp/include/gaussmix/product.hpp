@@ -104,16 +104,19 @@ template <class = void>
 void scaled_squared_norms(const Rows& x, const double* scale, Eigen::Ref<Vector> out) {
   using Packet = detail::Packet<double>;
   constexpr Index size = detail::packet_size<double>;
-  const Index d = x.cols(), registers = RegisterTiles<double>::registers(d);
-  detail::Numbers<double> padded = detail::Numbers<double>::Zero(registers * size);
-  std::copy(scale, scale + d, padded.data());
+  const Index d = x.cols(), whole = d / size * size;
+  alignas(64) double last[size] = {};  // filled up
+  std::copy(scale + whole, scale + d, last);
   for (Index i = 0; i < out.size(); ++i) {
+    const double* row = x.data() + i * x.outerStride();
     auto sum = Eigen::internal::pset1<Packet>(0.0);
-    for (Index j = 0; j < registers * size; j += size) {
-      const auto y = Eigen::internal::pmul(Eigen::internal::ploadu<Packet>(x.data() + i * x.outerStride() + j),
-                                           Eigen::internal::pload<Packet>(padded.data() + j));
+    const auto add = [&](Index j, const double* by) {
+      const auto y =
+          Eigen::internal::pmul(Eigen::internal::ploadu<Packet>(row + j), Eigen::internal::ploadu<Packet>(by));
       sum = Eigen::internal::pmadd(y, y, sum);
-    }
+    };
+    for (Index j = 0; j < whole; j += size) add(j, scale + j);
+    if (whole < d) add(whole, last);
     out(i) = Eigen::internal::predux(sum);
   }
 }

@@ -133,11 +133,18 @@ class Screen {
     const auto& rows = block.rows[static_cast<std::size_t>(k)];
     const Index count = static_cast<Index>(rows.size()) - from;
     if (count == 0) return;
-    const auto mean = means_.row(k), scale = means_.row(means_.rows() - 1);
+    const Index stride = block.x.cols();
+    const double *mean = means_.row(k).data(), *scale = means_.row(means_.rows() - 1).data();
     for_blocks(from, count, pairs, [&](Index at, Index n) {
+      using Packet = detail::Packet<double>;
       for (Index i = 0; i < n; ++i) {
-        const auto x = block.x.row(rows[static_cast<std::size_t>(at + i)]);
-        block.offset.row(i).array() = (x - mean).array() * scale.array();
+        const double* x = block.x.data() + rows[static_cast<std::size_t>(at + i)] * stride;
+        double* offset = block.offset.data() + i * stride;
+        for (Index j = 0; j < stride; j += detail::packet_size<double>) {
+          const auto load = [j](const double* values) { return Eigen::internal::ploadu<Packet>(values + j); };
+          Eigen::internal::pstoreu(offset + j,
+                                   Eigen::internal::pmul(Eigen::internal::psub(load(x), load(mean)), load(scale)));
+        }
       }
       body(at, rows, Rows(block.offset.topLeftCorner(n, log_prob_.n_features())));
     });
@@ -247,8 +254,13 @@ class Screen {
       for_blocks(0, n, panel_rows<float>, [&](Index first, Index count) {
         // Most have none, which takes no look at each.
         if ((value.segment(first, count) - block.needed.segment(first, count)).maxCoeff() < weight) return;
-        for (Index i = first; i < first + count; ++i)
-          if (value(i) - block.needed(i) >= weight) rows.push_back(at + i);
+        std::size_t listed = rows.size();
+        rows.resize(listed + static_cast<std::size_t>(count));
+        for (Index i = first; i < first + count; ++i) {  // without a branch that no processor could foretell
+          rows[listed] = at + i;
+          listed += value(i) - block.needed(i) >= weight;
+        }
+        rows.resize(listed);
       });
     }
     std::size_t kept = 0;
