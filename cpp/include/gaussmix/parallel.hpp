@@ -87,11 +87,13 @@ void for_blocks(Index first, Index rows, Index block, const Body& body) {
   for (Index i = first; i < first + rows; i += block) body(i, std::min(block, first + rows - i));
 }
 
+/// Rows of each of so many blocks of n rows, in steps of 24, which fill the panels of every instruction set.
+inline Index rows_of_blocks(Index n, Index blocks) { return ((n + blocks - 1) / blocks + 23) / 24 * 24; }
+
 /// Rows of each block where n rows are cut into as few blocks as hold at most `most`: all about as long, so that no thread
-/// waits for another's last one, and in steps of 24, which fill the panels of every instruction set.
+/// waits for another's last one.
 inline Index even_rows(Index n, Index most) {
-  const Index blocks = std::max<Index>(1, (n + most - 1) / most), rows = (n + blocks - 1) / blocks;
-  return std::clamp<Index>((rows + 23) / 24 * 24, 1, most);
+  return std::min(most, rows_of_blocks(n, std::max<Index>(1, (n + most - 1) / most)));
 }
 
 /// n rows cut into lanes of whole blocks. A lane is what one thread runs from end to end with accumulators of its
@@ -99,10 +101,10 @@ inline Index even_rows(Index n, Index most) {
 struct Lanes {
   Index rows, block, blocks, count;
 
-  Lanes(Index n_rows, Index most_rows, Index max_lanes)
+  Lanes(Index n_rows, Index block_rows, Index max_lanes)
       : rows(n_rows),
-        block(even_rows(n_rows, most_rows)),
-        blocks((n_rows + block - 1) / block),
+        block(block_rows),
+        blocks((n_rows + block_rows - 1) / block_rows),
         count(std::max<Index>(1, std::min(blocks, max_lanes))) {}
 
   Index first(Index lane) const { return std::min(rows, blocks * lane / count * block); }

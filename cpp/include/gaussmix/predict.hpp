@@ -20,7 +20,8 @@ namespace detail {
 template <class Covariance, class Body>
 Index for_expected_blocks(const LogProb<Covariance>& log_prob, const Data& data, int n_threads, const Body& body) {
   require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
-  const Lanes lanes(data.rows(), block_rows<Covariance>(data.cols(), log_prob.n_components()), 64);
+  const Index most = block_rows<Covariance>(data.cols(), log_prob.n_components());
+  const Lanes lanes(data.rows(), even_rows(data.rows(), most), 64);
   const double work = flops<Covariance>(data.rows(), data.cols(), log_prob.n_components());
   parallel_for(lanes.count, worth_threads(work, n_threads), [&](Index lane) {
     BlockBuffers<Covariance> block;

@@ -62,7 +62,7 @@ struct ScreenedBlock {
 template <class Covariance>
 class Screen {
  public:
-  /// Rows of a block at most: enough that each of K components has some, and so few that the n rows make two, four, or a
+  /// Rows of a block: enough that each of K components has some, and so few that the n rows make two, four, or a
   /// multiple of eight blocks if they can, which the threads share evenly; h_nk takes 4 MB.
   static Index block_rows(Index n, Index d, Index k) {
     const Index part = gaussmix::block_rows<Covariance>(d, k);
@@ -71,7 +71,7 @@ class Screen {
     Index blocks = 1;
     while (blocks < 8 && n >= 2 * blocks * fewest) blocks *= 2;
     if (blocks == 8) blocks = std::max<Index>(1, (n + 8 * most - 1) / (8 * most)) * 8;
-    return std::max<Index>(1, (n + blocks - 1) / blocks);
+    return rows_of_blocks(n, blocks);
   }
 
   explicit Screen(const LogProb<Covariance>& log_prob, int n_threads = 1) : log_prob_(log_prob) {

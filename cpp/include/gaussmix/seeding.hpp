@@ -17,7 +17,7 @@
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
-/// Draws K rows of a data set. Holds 12 bytes a row.
+/// Draws K rows of a data set. Holds 12 bytes a row, and 4 MB at most of rows that are packed once and for all.
 class Seeding {
  public:
   Seeding(const Data& data, Spread spread, Index n_components, int n_threads, Interrupt interrupt)
@@ -35,6 +35,7 @@ class Seeding {
     const auto weight = [this](Index i) { return data_.weight(i); };
     const auto contribution = [this](Index i) { return data_.weight(i) > 0 ? data_.weight(i) * closest_(i) : 0.0; };
     const Vector weights = masses(weight);
+    pack();
     nearest_.assign(static_cast<std::size_t>(data_.rows()), 0);
     closest_ = Vector::Constant(data_.rows(), std::numeric_limits<double>::infinity());
     std::uint64_t place = 0;
@@ -119,10 +120,11 @@ class Seeding {
     Vector weights;
   };
 
-  /// Packs those of rows first ... first + rows - 1 that have a weight and for which must_be_read(row); of few features
-  /// all that have a weight, which takes less time than to ask.
+  /// Those of rows first ... first + rows - 1 that have a weight and for which must_be_read(row), packed into `open`; of
+  /// few features all that have a weight, which takes less time than to ask. Where all are packed already, these.
   template <class Condition>
-  void read(Index first, Index rows, OpenRows& open, const Condition& must_be_read) const {
+  const OpenRows& read(Index first, Index rows, OpenRows& open, const Condition& must_be_read) const {
+    if (!packed_.empty()) return packed_[static_cast<std::size_t>(first / lanes_.block)];
     open.indices.clear();
     const bool ask = data_.cols() > 8;
     for (Index i = first; i < first + rows; ++i)
@@ -135,6 +137,20 @@ class Seeding {
     else
       data_.load(open.indices, open.x);
     for (Index r = 0; r < count; ++r) open.weights(r) = data_.weight(open.indices[static_cast<std::size_t>(r)]);
+    return open;
+  }
+
+  /// Packs all rows, if they are few and all have a weight: to ask which must be read would take longer than to know all.
+  void pack() {
+    constexpr Index few = 1 << 19;  // numbers
+    if (data_.rows() * data_.cols() > few) return;
+    std::vector<OpenRows> packed(static_cast<std::size_t>(lanes_.blocks));
+    for (std::size_t b = 0; b < packed.size(); ++b) {
+      const Index first = static_cast<Index>(b) * lanes_.block, rows = std::min(lanes_.block, data_.rows() - first);
+      read(first, rows, packed[b], [](Index) { return true; });
+      if (packed[b].x.rows() < rows) return;
+    }
+    packed_ = std::move(packed);
   }
 
   /// What each candidate as a further centre would take off sum_n w_n closest_n.
@@ -147,11 +163,12 @@ class Seeding {
     const Vector least_apart = apart.rowwise().minCoeff();
     return sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
       RowVector gain = RowVector::Zero(trials);
-      OpenRows open;
+      OpenRows buffer;
       Vector closest, distances;
       lanes_.for_blocks(lane, [&](Index first, Index rows) {
-        read(first, rows, open,
-             [&](Index i) { return least_apart(nearest_[static_cast<std::size_t>(i)]) < 4 * closest_(i); });
+        const OpenRows& open = read(first, rows, buffer, [&](Index i) {
+          return least_apart(nearest_[static_cast<std::size_t>(i)]) < 4 * closest_(i);
+        });
         if (open.indices.empty()) return;
         closest = closest_(open.indices);
         for (Index t = 0; t < trials; ++t) {
@@ -170,11 +187,12 @@ class Seeding {
     for (Index c = 0; c <= k; ++c) apart(c) = spread_.squared_distance(centres.row(c), centres.row(k));
     Vector sums = Vector::Zero(lanes_.count);
     parallel_for(lanes_.count, n_threads_, [&](Index lane) {
-      OpenRows open;
+      OpenRows buffer;
       Vector distances;
       lanes_.for_blocks(lane, [&](Index first, Index rows) {
-        read(first, rows, open,
-             [&](Index i) { return k == 0 || apart(nearest_[static_cast<std::size_t>(i)]) < 4 * closest_(i); });
+        const OpenRows& open = read(first, rows, buffer, [&](Index i) {
+          return k == 0 || apart(nearest_[static_cast<std::size_t>(i)]) < 4 * closest_(i);
+        });
         if (!open.indices.empty()) spread_.squared_distances(open.x, centres.row(k), distances);
         for (std::size_t r = 0; r < open.indices.size(); ++r) {
           const Index i = open.indices[r];
@@ -196,6 +214,7 @@ class Seeding {
   int n_threads_;
   Interrupt interrupt_;
   Lanes lanes_;
+  std::vector<OpenRows> packed_;       // all blocks of rows that are few; else none
   std::vector<std::int32_t> nearest_;  // centre that is nearest to each row so far
   Vector closest_;                     // squared distance to it
 };
