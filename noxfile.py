@@ -267,7 +267,8 @@ def lowest(session: nox.Session) -> None:
     wheels = [argument for argument in session.posargs if argument != "quick"]
     lowest = ["numpy==1.26.*", "scikit-learn==1.6.*", "matplotlib==3.8.*", "pyarrow==19.*", "safetensors==0.4.3"]
     session.install(f"{wheels[0] if wheels else '.'}[test]", *lowest)
-    session.run("python", "-m", "pip", "list", "--format=freeze")
+    versions = "import importlib.metadata as m; print(*sorted({f'{d.name}=={d.version}' for d in m.distributions()}))"
+    session.run("python", "-c", versions)
     # Scripts, linters and types are for the newest, and the threads are those of the compiled core.
     others = ["dask", "laws", "partial_fit", "quality"] if "quick" in session.posargs else []
     run_python_tests(session, *all_but("bench", "examples", "stress", "style", "threads", *others))

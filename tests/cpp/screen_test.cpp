@@ -32,7 +32,7 @@ struct Screened : testing::Test {
   static Matrix screen(const LogProb<Covariance>& log_prob, const Data& data, Vector* log_norm,
                        Index* features = nullptr) {
     ScreenedBlock<Covariance> block;
-    if (!Screen<Covariance>(log_prob).expect(data, 0, data.rows(), block)) return {};
+    if (!Screen<Covariance>(log_prob, data.rows(), 1).expect(data, 0, data.rows(), block)) return {};
     if (features) *features = block.z.cols();
     Matrix r = Matrix::Zero(data.rows(), k);
     for (Index c = 0; c < k; ++c) {
@@ -91,6 +91,67 @@ TYPED_TEST(Screened, asks_for_all_features_where_the_first_do_not_tell) {
     EXPECT_TRUE(this->agrees(mixture, rows_near(mixture, rows, 13), 1e-9, &features));
     EXPECT_LT(features, d);
   }
+}
+
+TYPED_TEST(Screened, goes_on_with_all_features_where_the_first_tell_of_the_first_rows_only) {
+  if (TypeParam::shared) GTEST_SKIP() << "not screened";
+  const Index d = this->d, panel = gaussmix::panel_rows<float>;
+  auto mixture = this->mixture_of(300);
+  // Of the first half of the components the first features tell, of the others the last alone.
+  mixture.means.bottomRows(k / 2) = mixture.means.row(k / 2).replicate(k / 2, 1);
+  for (Index c = k / 2; c < k; ++c) mixture.means(c, d - 1) += 300.0 * static_cast<double>(c);
+  const Matrix near = rows_near(mixture, 100 * panel, 14);
+  const LogProb<TypeParam> log_prob(mixture);
+  std::vector<std::int64_t> labels(static_cast<std::size_t>(near.rows()));
+  gaussmix::labels<double>(log_prob, Data(near), labels.data());
+  Matrix x(20 * panel, d);
+  Index told = 0, others = 2 * panel;
+  for (Index i = 0; i < near.rows(); ++i) {
+    Index& at = labels[static_cast<std::size_t>(i)] < k / 2 ? told : others;
+    if (at < (&at == &told ? 2 * panel : x.rows())) x.row(at++) = near.row(i);
+  }
+  ASSERT_EQ(told, 2 * panel);
+  ASSERT_EQ(others, x.rows());
+  Index features = 0;
+  EXPECT_TRUE(this->agrees(mixture, x.topRows(2 * panel).replicate(5, 1), 1e-9, &features));
+  EXPECT_LT(features, d);
+  EXPECT_TRUE(this->agrees(mixture, x, 1e-9, &features));
+  EXPECT_EQ(features, d);
+}
+
+TEST(ScreenOfManyFeatures, a_feature_that_is_a_long_sum_is_bounded) {
+  // Rows of equal numbers: rounding adds up. The components are of one place, one of them far wider.
+  const Index d = 16000, components = 8;
+  Mixture<gaussmix::Spherical> mixture(components, d);
+  mixture.weights.setConstant(1.0 / components);
+  mixture.covariances.setOnes();
+  mixture.covariances(3) = 100;
+  mixture = gaussmix::from_covariances<gaussmix::Spherical>(mixture.weights, mixture.means, mixture.covariances);
+  Matrix x(12, d);
+  for (Index i = 0; i < x.rows(); ++i) x.row(i).setConstant(1 + 0.37 * static_cast<double>(i));
+  const LogProb<gaussmix::Spherical> log_prob(mixture);
+  ScreenedBlock<gaussmix::Spherical> screened;
+  BlockBuffers<gaussmix::Spherical> block;
+  log_prob.expect(Data(x), 0, x.rows(), block);
+  if (Screen<gaussmix::Spherical>(log_prob, x.rows(), 1).expect(Data(x), 0, x.rows(), screened)) {
+    EXPECT_TRUE(screened.log_norm.isApprox(block.log_norm, 1e-10));
+  }
+  Vector l(x.rows());
+  gaussmix::log_densities(log_prob, Data(x), l.data());
+  EXPECT_NEAR(gaussmix::score(log_prob, Data(x)), l.mean(), 1e-10 * std::abs(l.mean()));
+}
+
+TEST(ScreenedBlocks, are_even_and_hold_some_rows_of_each_component) {
+  using Full = Screen<gaussmix::Full>;
+  for (const Index n : {1, 100, 1797, 7999, 20000, 1000003})
+    for (const Index components : {8, 110, 512, 1400, 4000}) {
+      const Index rows = Full::block_rows(n, 41, components), blocks = (n + rows - 1) / rows;
+      EXPECT_EQ(rows % 24, 0);
+      EXPECT_LE(rows * components, (Index{2} << 20)) << n << " " << components;
+      EXPECT_GE(blocks, n >= 4096 ? 4 : 1) << n << " " << components;
+      EXPECT_GE(rows, blocks > 1 ? std::min<Index>(8 * components, 120) : 1) << n << " " << components;
+    }
+  EXPECT_EQ(Full::block_rows(1797, 41, 110), 912);
 }
 
 TYPED_TEST(Screened, agrees_where_covariances_are_ill_conditioned) {
@@ -167,11 +228,14 @@ TYPED_TEST(Screened, a_score_is_the_mean_of_the_log_densities) {
 TYPED_TEST(Screened, a_component_without_weight_takes_nothing) {
   auto mixture = this->mixture_of(20);
   mixture.weights(3) = 0;
-  const Matrix x = rows_near(mixture, 600, 8);
+  const Index rows = 100 * gaussmix::panel_rows<float>;
+  const Matrix x = rows_near(mixture, rows, 8);
   const auto s = accumulate(mixture, Data(x));
   EXPECT_EQ(s.counts(3), 0);
   EXPECT_TRUE(s.means.row(3) == mixture.means.row(3));
-  EXPECT_NEAR(s.counts.sum(), 600, 1e-9);
+  EXPECT_NEAR(s.counts.sum(), static_cast<double>(rows), 1e-9);
+  const Block columns = x;
+  EXPECT_TRUE(accumulate(mixture, Data(columns)).means == s.means);
   EXPECT_TRUE(s.finite());
 }
 
@@ -189,7 +253,7 @@ TYPED_TEST(Screened, bad_numbers_are_refused) {
   const LogProb<TypeParam> log_prob(mixture);
   const std::string expected = "the data must not contain NaN";
   for (const Index column : {Index{2}, d - 1}) {  // screened by, and not
-    Matrix x = rows_near(mixture, 20 * gaussmix::panel_rows<float>, 9);
+    Matrix x = rows_near(mixture, 100 * gaussmix::panel_rows<float>, 9);
     x(100, column) = std::nan("");
     EXPECT_EQ(message([&] { accumulate(mixture, Data(x)); }), expected);
     EXPECT_EQ(message([&] { gaussmix::score(log_prob, Data(x)); }), expected);

@@ -179,9 +179,9 @@ template <class Covariance>
 Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
   require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Index k = log_prob.n_components(), d = log_prob.n_features();
-  const Screen<Covariance> screen(log_prob, n_threads);
-  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), d, k),
-                    detail::max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));
+  const Index block_rows = Screen<Covariance>::block_rows(data.rows(), d, k);
+  const Screen<Covariance> screen(log_prob, block_rows, n_threads);
+  const Lanes lanes(data.rows(), block_rows, detail::max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));
   std::vector<detail::Sums<Covariance>> parts(static_cast<std::size_t>(lanes.count));
 
   parallel_for(lanes.count, worth_threads(2 * flops<Covariance>(data.rows(), d, k), n_threads), [&](Index lane) {

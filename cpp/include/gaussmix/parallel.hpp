@@ -66,8 +66,15 @@ void parallel_for(Index n_tasks, int n_threads, const Task& task) {
   for (Index i = 0; i < n_tasks; ++i) task(i);
 }
 
+/// Numbers from which on a model's matrices are worth threads. Tests set it to 1, as below.
+#ifndef GAUSSMIX_THREAD_NUMBERS
+#define GAUSSMIX_THREAD_NUMBERS 16384
+#endif
+
 /// Threads for work on each of a model's matrices: one where all of them are small.
-inline int worth_threads(const Matrix& matrices, int n_threads) { return matrices.size() < 16384 ? 1 : n_threads; }
+inline int worth_threads(const Matrix& matrices, int n_threads) {
+  return matrices.size() < GAUSSMIX_THREAD_NUMBERS ? 1 : n_threads;
+}
 
 /// What a thread is to have of a pass, in flops: some 100 us of them. To wake one takes a tenth of that, but all wait for
 /// one that another process keeps from its core. Tests set it to 1, so that small data have teams too.
@@ -87,13 +94,15 @@ void for_blocks(Index first, Index rows, Index block, const Body& body) {
   for (Index i = first; i < first + rows; i += block) body(i, std::min(block, first + rows - i));
 }
 
-/// Rows of each of so many blocks of n rows, in steps of 24, which fill the panels of every instruction set.
-inline Index rows_of_blocks(Index n, Index blocks) { return ((n + blocks - 1) / blocks + 23) / 24 * 24; }
+/// Rows of each of about so many blocks of n rows, in steps that fill panels of doubles with every instruction set.
+inline Index rows_of_blocks(Index n, Index blocks, Index step = 24) {
+  return ((n + blocks - 1) / blocks + step - 1) / step * step;
+}
 
 /// Rows of each block where n rows are cut into as few blocks as hold at most `most`: all about as long, so that no thread
-/// waits for another's last one.
+/// waits for another's last one. They fill panels of floats too.
 inline Index even_rows(Index n, Index most) {
-  return std::min(most, rows_of_blocks(n, std::max<Index>(1, (n + most - 1) / most)));
+  return std::min(most, rows_of_blocks(n, std::max<Index>(1, (n + most - 1) / most), 48));
 }
 
 /// n rows cut into lanes of whole blocks. A lane is what one thread runs from end to end with accumulators of its

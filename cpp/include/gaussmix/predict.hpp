@@ -75,8 +75,9 @@ template <class Covariance, class OfScreened, class OfBlock>
 double mean_over_rows(const LogProb<Covariance>& log_prob, const Data& data, int n_threads,
                       const OfScreened& of_screened, const OfBlock& of_block) {
   require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
-  const Screen<Covariance> screen(log_prob, n_threads);
-  const Lanes lanes(data.rows(), Screen<Covariance>::block_rows(data.rows(), data.cols(), log_prob.n_components()), 64);
+  const Index rows = Screen<Covariance>::block_rows(data.rows(), data.cols(), log_prob.n_components());
+  const Screen<Covariance> screen(log_prob, rows, n_threads);
+  const Lanes lanes(data.rows(), rows, 64);
   const double work = flops<Covariance>(data.rows(), data.cols(), log_prob.n_components());
   const auto sums = sum_over_lanes(lanes, worth_threads(work, n_threads), [&](Index lane) {
     BlockBuffers<Covariance> block;

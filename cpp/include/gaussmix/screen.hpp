@@ -1,9 +1,9 @@
 // The screened kernel of the E-step, for components that lie apart: float first, double for what can matter.
 //
-// A product in float gives a bound h_nk that the log-density l_nk of a pair (row, component) is certain to be below, the row's
-// likeliest pair l_nb exactly, in double, a bound from below to the best. A pair is dropped if h_nk lies below it by
+// A product in float gives a bound h_nk that the log-density of a pair (row, component) is certain to be below. The best of
+// the row is certain to be above some l_n. A pair is dropped if h_nk lies below l_n by
 //
-//   m_nk = 40 - log pi_k + log(1 + q_n / d),   q_n = 2 (max_k c_k - l_nb), which bounds the row's Mahalanobis distances
+//   m_nk = 40 - log pi_k + log(1 + q_n / d),   q_n = 2 (max_k c_k - l_n), which bounds the row's Mahalanobis distances
 //
 // All that is dropped then changes the count of component k by less than e^-40 < 1e-17 of pi_k W, with W the weight of the
 // rows, and its scatter by as little in proportion, however far out a row lies. The pairs that remain, about one a row where
@@ -12,12 +12,14 @@
 //
 // Two bounds are tried in turn. A distance is a sum of squares, |U_k^T (x - mu_k)|^2 with U triangular, of which the first t
 // are those of the first t features alone: it is at least their distance, whose D_t features are a fraction of all D. Where
-// components lie apart in these already, nothing else is computed of most pairs; else all D features give h_nk.
+// components lie apart in these already, nothing else is computed of most pairs, and l_n is the log-density of the row's
+// likeliest pair, or of the next, in double. Else all D features give h_nk, and l_n too.
 //
 //   |L_float - L| <= s u (|P_k|_inf (|z| + |m_k|)^2 / 2 + |c_k|),   u = 2^-24
 //
 // (Higham, "Accuracy and stability of numerical algorithms", 2002, section 3.1: sums of slices of the features, then of
-// their sums, s = slice + number of slices + 8, of which 8 are for rounded factors and for the comparisons.)
+// their sums, s = slice + number of slices + 8, of which 8 are for rounded factors and for the comparisons; a feature that is
+// a sum itself adds its length.)
 #pragma once
 
 #include <algorithm>
@@ -31,7 +33,7 @@ namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
 /// How costly a pair is that the screen lets through: where the dense kernel takes two units for a pair of D features, the
-/// screen takes one, and what it lets through 1.4 + cost / D more. Tests set it lower, so that small components are
+/// screen takes one, and what it lets through 1.4 + cost / D more; by a part of the features it takes that part of one. Tests set it lower, so that small components are
 /// screened too.
 #ifndef GAUSSMIX_SCREEN_COST
 #define GAUSSMIX_SCREEN_COST 1400.0
@@ -46,6 +48,7 @@ struct ScreenedBlock {
   std::vector<std::vector<Index>> rows;  ///< of each component, within the block
   std::vector<Vector> responsibilities;  ///< of these rows
 
+  Index packed = 0;      ///< rows of x
   Block z;               ///< rows that are screened now, in the frame
   Eigen::MatrixXf part;  ///< their log-densities in float
   Eigen::ArrayXf distance, error;
@@ -62,22 +65,23 @@ struct ScreenedBlock {
 template <class Covariance>
 class Screen {
  public:
-  /// Rows of a block: enough that each of K components has some, and so few that the n rows make two, four, or a
-  /// multiple of eight blocks if they can, which the threads share evenly; h_nk takes 4 MB.
+  /// Rows of a block: enough that each of K components has some, if h_nk then stays within some MB, and so few that the n
+  /// rows make two, four, eight or a multiple of eight blocks if they can, which threads share evenly.
   static Index block_rows(Index n, Index d, Index k) {
     const Index part = gaussmix::block_rows<Covariance>(d, k);
-    const Index most = std::max<Index>(std::clamp<Index>((Index{1} << 20) / k, 240, 2048) / part * part, 1);
-    const Index fewest = std::clamp<Index>(8 * k, 240, most);
+    const Index most = std::clamp<Index>((Index{1} << 20) / k, 240, 2048) / part * part;
+    const Index fewest = std::clamp<Index>(8 * k, 240, std::max<Index>(most / 2, 240));
     Index blocks = 1;
     while (blocks < 8 && n >= 2 * blocks * fewest) blocks *= 2;
-    if (blocks == 8) blocks = std::max<Index>(1, (n + 8 * most - 1) / (8 * most)) * 8;
+    if (blocks == 8) blocks = std::max<Index>(1, (n + 4 * most) / (8 * most)) * 8;
     return rows_of_blocks(n, blocks);
   }
 
-  explicit Screen(const LogProb<Covariance>& log_prob, int n_threads = 1) : log_prob_(log_prob) {
+  /// \param rows  of a block
+  Screen(const LogProb<Covariance>& log_prob, Index rows, int n_threads) : log_prob_(log_prob) {
     const Index k = log_prob.n_components(), d = log_prob.n_features(), features = Covariance::features(d);
     if (Covariance::shared || k < 8 || 22 * static_cast<double>(features) < GAUSSMIX_SCREEN_COST) return;
-    if (!(log_prob.mean_norms().maxCoeff() < std::sqrt(far))) return;
+    if (!(log_prob.mean_norms().maxCoeff() < farthest)) return;
     const auto finite = [](double c) { return std::isfinite(c) ? c : 0.0; };  // not of a weight of 0
     log_weights_ = log_prob.log_weights().unaryExpr(finite).template cast<float>();
     highest_ = static_cast<float>(log_prob.constants().maxCoeff());
@@ -86,9 +90,11 @@ class Screen {
     means_.row(k).head(d) = log_prob.frame().scale;
     Index t = std::min<Index>(d, 32);
     while (t > 1 && 3 * Covariance::features(t) > features) --t;
-    const double left = 1 - static_cast<double>(Covariance::features(t)) / static_cast<double>(features);
-    if (left * largest_share() * static_cast<double>(k) >= 2)  // a row has two
-      bounds_.emplace_back(LogProb<Covariance>(log_prob.leading(t), n_threads), log_prob, left * largest_share());
+    // What the first t columns save pays for as many pairs in double; of a row there are two at least.
+    const double share =
+        largest_share() * (1 - static_cast<double>(Covariance::features(t)) / static_cast<double>(features));
+    if (share * static_cast<double>(k) >= 2 && rows >= least_panels * panel_rows<float>)
+      bounds_.emplace_back(LogProb<Covariance>(log_prob.leading(t), n_threads), log_prob, share);
     bounds_.emplace_back(log_prob, log_prob, largest_share());
   }
 
@@ -104,6 +110,7 @@ class Screen {
     block.weights.resize(rows);
     block.rows.resize(k);
     block.responsibilities.resize(k);
+    block.packed = 0;
     data.load_weights(first, block.weights);
     for (const Bound& bound : bounds_)
       if (select(bound, data, first, block)) {
@@ -153,24 +160,25 @@ class Screen {
  private:
   /// What gives h_nk: the coefficients of the first features in float, and what bounds their error.
   struct Bound {
-    Index features;
-    bool all;  // of the features
+    Index columns;  // of the data
+    bool all;       // whether these are all
     Frame frame;
     Coefficients<float> theta;
     Eigen::ArrayXf half_norms, mean_norms, constant_errors;
     double share;  // of the pairs that may remain
 
-    /// \param log_prob  of these features  \param whole  of all
+    /// \param log_prob  of these columns  \param whole  of all
     Bound(const LogProb<Covariance>& log_prob, const LogProb<Covariance>& whole, double largest_share)
-        : features(log_prob.n_features()),
-          all(features == whole.n_features()),
+        : columns(log_prob.n_features()),
+          all(columns == whole.n_features()),
           frame(log_prob.frame()),
           theta(log_prob.coefficients().features(), log_prob.n_components()),
           share(largest_share) {
       const Vector& constants = whole.constants();
       constexpr Index slice = FeaturePanels<Covariance, float>::slice;
       const Index depth = theta.features(), slices = (depth + slice - 1) / slice;
-      const double unit = std::ldexp(1.0, -24) * static_cast<double>(std::min(depth, slice) + slices + 8);
+      const double unit = std::ldexp(1.0, -24) *
+                          static_cast<double>(std::min(depth, slice) + slices + 8 + Covariance::feature_terms(columns));
       for (Index c = 0; c < theta.n_components(); ++c) {
         Vector column = log_prob.coefficients().column(c);
         if (std::isfinite(constants(c))) column(0) += constants(c) - log_prob.constants()(c);
@@ -196,10 +204,13 @@ class Screen {
   /// Pairs that are computed together: their rows stay in the first caches.
   static constexpr Index pairs = 96;
 
-  /// A squared distance from which on rows are too far out.
-  static constexpr double far = 1e30;
+  /// A distance from which on rows are too far out: floats hold its square.
+  static constexpr double farthest = 1e15;
 
-  /// Lists the pairs of a block that can matter, with their log-densities; false if they are too many.
+  /// Panels of a block from which on the first is a small part of it.
+  static constexpr Index least_panels = 10;
+
+  /// Lists the pairs of a block that can matter, with their log-densities; false if they are too many, or too far out.
   bool select(const Bound& bound, const Data& data, Index first, ScreenedBlock<Covariance>& block) const {
     const Index rows = block.x.rows();
     for (auto& listed : block.rows) listed.clear();
@@ -207,26 +218,33 @@ class Screen {
     block.log_norm = Vector::Constant(rows, -std::numeric_limits<double>::infinity());
     block.lowest = Eigen::ArrayXf::Constant(rows, -std::numeric_limits<float>::infinity());
     block.radius = 0;
-    // The first rows tell for all: what does not pay is found out early.
+    // The first rows tell for most: what does not pay is found out early.
     const Index few = std::min(panel_rows<float>, rows);
-    if (!bound.all && rows < 16 * few) return false;
-    if (!set_highest(bound, data, first, 0, few, block) || !list(bound, 0, few, block)) return false;
-    const Index step = even_rows(rows, gaussmix::block_rows<Covariance>(bound.features, log_prob_.n_components()));
-    for (Index at = few, n = 0; at < rows; at += n) {
-      n = std::min((at / step + 1) * step, rows) - at;
+    if (!bound.all && rows < least_panels * few) return false;
+    const Index step = even_rows(rows, gaussmix::block_rows<Covariance>(bound.columns, log_prob_.n_components()));
+    const Index together = bound.all ? step : std::max(step, rows / 2);  // in double, each component needs some rows
+    for (Index at = 0, n = 0, listed = 0; at < rows; at += n) {
+      n = at == 0 ? few : std::min((at / step + 1) * step, rows) - at;
       if (!set_highest(bound, data, first, at, n, block)) return false;
+      const Index end = at + n;
+      if (at > 0 && end < rows && end - listed < together) continue;
+      if (!list(bound, listed, end - listed, block)) return false;
+      listed = end;
     }
-    return few == rows || list(bound, few, rows - few, block);
+    return evaluate(block);
   }
 
   /// h_nk of n rows; false if they are too far out.
   bool set_highest(const Bound& bound, const Data& data, Index first, Index at, Index n,
                    ScreenedBlock<Covariance>& block) const {
-    data.load_rows(first + at, block.x.middleRows(at, n).leftCols(log_prob_.n_features()));
-    block.z.resize(n, bound.features);
+    if (at >= block.packed) {
+      data.load_rows(first + at, block.x.middleRows(at, n).leftCols(log_prob_.n_features()));
+      block.packed = at + n;
+    }
+    block.z.resize(n, bound.columns);
     data.load(first + at, block.z, bound.frame);
     block.distance = block.z.cwiseAbs2().rowwise().sum().cwiseSqrt().template cast<float>();
-    if (!(block.distance < std::sqrt(far)).all()) return false;  // nor is NaN
+    if (!(block.distance < static_cast<float>(farthest)).all()) return false;  // nor is NaN
     block.radius = std::max(block.radius, block.distance.maxCoeff());
     block.panels.load(block.z);
     block.part.resize(padded<float>(n), log_prob_.n_components());
@@ -241,7 +259,7 @@ class Screen {
     return true;
   }
 
-  /// Lists the pairs of n rows. Of some features alone no bound from below is known: the likeliest pair gives one, or the
+  /// Lists the pairs of n rows; false if there are too many so far. Of some columns alone no bound from below is known: the likeliest pair gives one, or the
   /// next, which often is better.
   bool list(const Bound& bound, Index at, Index n, ScreenedBlock<Covariance>& block) const {
     const Index k = log_prob_.n_components();
@@ -266,7 +284,7 @@ class Screen {
     std::size_t kept = 0;
     for (const auto& rows : block.rows) kept += rows.size();
     const double share = bound.all && log_prob_.centred(double{block.radius}) ? centred_share : bound.share;
-    return static_cast<double>(kept) <= share * static_cast<double>((at + n) * k) && evaluate(block);
+    return static_cast<double>(kept) <= share * static_cast<double>((at + n) * k);
   }
 
   /// Lists the pair with the highest h_nk of each of n rows, if it can matter or `always`, and takes it from `highest`.
@@ -314,7 +332,7 @@ class Screen {
       for_pairs(block, c, from, [&](Index at, const std::vector<Index>&, const Rows& offset) {
         Covariance::squared_norms(offset, log_prob_.factor(c), value.segment(at, offset.rows()));
       });
-      near = near && (value.tail(count).array() < far).all();  // nor is NaN
+      near = near && (value.tail(count).array() < farthest * farthest).all();  // nor is NaN
       value.tail(count) = (log_prob_.constants()(c) - 0.5 * value.tail(count).array()).matrix();
       for (Index i = from; i < from + count; ++i) {
         double& best = block.log_norm(rows[static_cast<std::size_t>(i)]);

@@ -17,7 +17,7 @@
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
-/// Draws K rows of a data set. Holds 12 bytes a row, and 4 MB at most of rows that are packed once and for all.
+/// Draws K rows of a data set. Holds 12 bytes a row; rows that take up to 4 MB are packed once and for all.
 class Seeding {
  public:
   Seeding(const Data& data, Spread spread, Index n_components, int n_threads, Interrupt interrupt)
@@ -143,7 +143,7 @@ class Seeding {
   /// Packs all rows, if they are few and all have a weight: to ask which must be read would take longer than to know all.
   void pack() {
     constexpr Index few = 1 << 19;  // numbers
-    if (data_.rows() * data_.cols() > few) return;
+    if (data_.rows() * (data_.cols() + 2) > few) return;
     std::vector<OpenRows> packed(static_cast<std::size_t>(lanes_.blocks));
     for (std::size_t b = 0; b < packed.size(); ++b) {
       const Index first = static_cast<Index>(b) * lanes_.block, rows = std::min(lanes_.block, data_.rows() - first);

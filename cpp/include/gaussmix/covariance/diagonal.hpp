@@ -138,6 +138,8 @@ struct Diagonal {
 
   static bool centred_pays(Index /*d*/, Index /*k*/) { return false; }
 
+  static Index feature_terms(Index /*d*/) { return 0; }
+
   static Index features(Index d) { return 1 + 2 * d; }
 
   template <class Panel, class Features>

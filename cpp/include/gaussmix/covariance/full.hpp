@@ -242,6 +242,9 @@ struct Full {
   /// these pays only if many share them (measured; the bound is where both take about as long).
   static bool centred_pays(Index d, Index k) { return d >= 8 && k <= std::min<Index>(1 + d / 8, 16); }
 
+  /// Terms of the longest sum that is a feature: products are none.
+  static Index feature_terms(Index /*d*/) { return 0; }
+
   /// D, the length of phi.
   static Index features(Index d) { return 1 + d + d * (d + 1) / 2; }
 

@@ -108,6 +108,8 @@ struct Spherical {
 
   static bool centred_pays(Index /*d*/, Index /*k*/) { return false; }
 
+  static Index feature_terms(Index d) { return d; }
+
   static Index features(Index d) { return d + 2; }
 
   template <class Panel, class Features>
