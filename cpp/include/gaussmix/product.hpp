@@ -170,7 +170,8 @@ void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scat
 /// The same of rows that lie one after the other. \param x  rows x d, see `row_stride`
 template <class = void>
 void add_scatter(const Rows& x, const Eigen::Ref<const Vector>& r, double* scatter) {
-  const Index stride = x.outerStride();
+  const Index stride = row_stride(x.cols());  // a Ref of one row says that it is as far to the next as the row is long
+  eigen_assert(x.rows() < 2 || x.outerStride() == stride);
   detail::Numbers<double> weighted(r.size() * stride);
   for (Index i = 0; i < r.size(); ++i)
     weighted.segment(i * stride, stride) =

@@ -116,11 +116,14 @@ struct Full {
   /// P = U U^T.
   template <class = void>
   static void precision(const double* u, Index d, double* p) {
-    // The scatter of the columns of U.
-    Matrix columns = Matrix::Zero(d, row_stride(d));
+    // The scatter of the columns of U, as rows that are filled up to whole registers.
+    const Index stride = row_stride(d);
+    Matrix columns = Matrix::Zero(d, stride);
     columns.leftCols(d) = ConstSquare(u, d, d).transpose();
     Square(p, d, d).setZero();
-    add_scatter(Rows(columns.leftCols(d)), Vector::Ones(d), p);
+    detail::add_symmetric(
+        d, d, [&](Index c) { return columns.data() + c * RegisterTiles<double>::size; },
+        [stride](Index) { return stride; }, columns.data(), stride, 1, p);
     symmetrize(p, d);
   }
 
