@@ -132,28 +132,29 @@ TYPED_TEST(CovarianceType, make_upper_keeps_the_precision_of_any_factor) {
 }
 
 TYPED_TEST(CovarianceType, add_scatter_and_add_outer_add_projected_outer_products) {
-  for (const Index d : this->dimensions) {
-    const Block x = normals(13 + 2, d, 8);  // the rows after those that have a weight do not count
-    const Vector r = normals(13, 1, 9).cwiseAbs();
-    const RowVector before = this->stored_covariance(d, 10);
-    RowVector scatter = before, of_rows = before, outer = before, sums = RowVector::Ones(d);
-    TypeParam::add_scatter(x, r, scatter.data());
-    TypeParam::symmetrize(scatter.data(), d);
-    const Matrix apart = this->apart(x);
-    const gaussmix::Rows rows = apart.topLeftCorner(13, d);
-    TypeParam::add_scatter(rows, r, of_rows.data());
-    TypeParam::symmetrize(of_rows.data(), d);
-    gaussmix::add_sums(rows, r, sums.data());
-    for (Index n = 0; n < 13; ++n) TypeParam::add_outer(outer.data(), x.row(n), r(n));
-    Table sum = this->dense_of(before, d);
-    for (Index n = 0; n < 13; ++n)
-      for (Index i = 0; i < d; ++i)
-        for (Index j = 0; j < d; ++j) sum(i, j) += Real{r(n)} * Real{x(n, i)} * Real{x(n, j)};
-    EXPECT_TRUE(close(scatter, stored(TypeParam{}, sum), 1e-14L));
-    EXPECT_TRUE(close(of_rows, stored(TypeParam{}, sum), 1e-14L));
-    EXPECT_TRUE((sums - RowVector::Ones(d)).isApprox(r.transpose() * x.topRows(13), 1e-13));
-    EXPECT_TRUE(close(outer, stored(TypeParam{}, sum), 1e-14L));
-  }
+  for (const Index d : this->dimensions)
+    for (const Index count : {13, 1}) {
+      const Block x = normals(count + 2, d, 8);  // the rows after those that have a weight do not count
+      const Vector r = normals(count, 1, 9).cwiseAbs();
+      const RowVector before = this->stored_covariance(d, 10);
+      RowVector scatter = before, of_rows = before, outer = before, sums = RowVector::Ones(d);
+      TypeParam::add_scatter(x, r, scatter.data());
+      TypeParam::symmetrize(scatter.data(), d);
+      const Matrix apart = this->apart(x);
+      const gaussmix::Rows rows = apart.topLeftCorner(count, d);
+      TypeParam::add_scatter(rows, r, of_rows.data());
+      TypeParam::symmetrize(of_rows.data(), d);
+      gaussmix::add_sums(rows, r, sums.data());
+      for (Index n = 0; n < count; ++n) TypeParam::add_outer(outer.data(), x.row(n), r(n));
+      Table sum = this->dense_of(before, d);
+      for (Index n = 0; n < count; ++n)
+        for (Index i = 0; i < d; ++i)
+          for (Index j = 0; j < d; ++j) sum(i, j) += Real{r(n)} * Real{x(n, i)} * Real{x(n, j)};
+      EXPECT_TRUE(close(scatter, stored(TypeParam{}, sum), 1e-14L));
+      EXPECT_TRUE(close(of_rows, stored(TypeParam{}, sum), 1e-14L));
+      EXPECT_TRUE((sums - RowVector::Ones(d)).isApprox(r.transpose() * x.topRows(count), 1e-13));
+      EXPECT_TRUE(close(outer, stored(TypeParam{}, sum), 1e-14L));
+    }
 }
 
 TYPED_TEST(CovarianceType, rescale_is_the_covariance_of_scaled_rows) {

@@ -104,14 +104,14 @@ TYPED_TEST(Screened, goes_on_with_all_features_where_the_first_tell_of_the_first
   const LogProb<TypeParam> log_prob(mixture);
   std::vector<std::int64_t> labels(static_cast<std::size_t>(near.rows()));
   gaussmix::labels<double>(log_prob, Data(near), labels.data());
+  std::vector<Index> first, others;
+  for (Index i = 0; i < near.rows(); ++i) (labels[static_cast<std::size_t>(i)] < k / 2 ? first : others).push_back(i);
+  ASSERT_GE(first.size(), static_cast<std::size_t>(2 * panel));
+  ASSERT_GE(others.size(), static_cast<std::size_t>(18 * panel));
+  first.resize(static_cast<std::size_t>(2 * panel));
+  others.resize(static_cast<std::size_t>(18 * panel));
   Matrix x(20 * panel, d);
-  Index told = 0, others = 2 * panel;
-  for (Index i = 0; i < near.rows(); ++i) {
-    Index& at = labels[static_cast<std::size_t>(i)] < k / 2 ? told : others;
-    if (at < (&at == &told ? 2 * panel : x.rows())) x.row(at++) = near.row(i);
-  }
-  ASSERT_EQ(told, 2 * panel);
-  ASSERT_EQ(others, x.rows());
+  x << near(first, Eigen::all), near(others, Eigen::all);
   Index features = 0;
   EXPECT_TRUE(this->agrees(mixture, x.topRows(2 * panel).replicate(5, 1), 1e-9, &features));
   EXPECT_LT(features, d);

@@ -33,8 +33,8 @@ namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
 /// How costly a pair is that the screen lets through: where the dense kernel takes two units for a pair of D features, the
-/// screen takes one, and what it lets through 1.4 + cost / D more; by a part of the features it takes that part of one. Tests set it lower, so that small components are
-/// screened too.
+/// screen takes one (by a part of the features that part of it), and what it lets through 1.4 + cost / D more. Tests set
+/// it lower, so that small components are screened too.
 #ifndef GAUSSMIX_SCREEN_COST
 #define GAUSSMIX_SCREEN_COST 1400.0
 #endif
@@ -259,8 +259,8 @@ class Screen {
     return true;
   }
 
-  /// Lists the pairs of n rows; false if there are too many so far. Of some columns alone no bound from below is known: the likeliest pair gives one, or the
-  /// next, which often is better.
+  /// Lists the pairs of n rows; false if there are too many so far. Of some columns alone no bound from below is known:
+  /// the likeliest pair gives one, or the next, which often is better.
   bool list(const Bound& bound, Index at, Index n, ScreenedBlock<Covariance>& block) const {
     const Index k = log_prob_.n_components();
     if (bound.all) set_needed(at, n, block);
@@ -314,6 +314,7 @@ class Screen {
     return true;
   }
 
+  /// What others must reach, from what the best of a row is above.
   void set_needed(Index at, Index n, ScreenedBlock<Covariance>& block) const {
     const auto lowest = block.lowest.segment(at, n);
     const float per_feature = 2.0f / static_cast<float>(log_prob_.n_features());
