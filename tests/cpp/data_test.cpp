@@ -35,6 +35,26 @@ TEST(DataView, row_major_and_column_major) {
   expect_rows(Data(single_by_column), single_by_column.cast<double>());
 }
 
+TEST(DataView, rows_of_any_size_are_turned) {
+  for (const Index d : {1, 2, 3, 4, 7, 8, 9, 16, 19})
+    for (const Index n : {1, 7, 8, 23, 24, 61}) {
+      const Matrix wide = normals(n, d + 1, 1), x = wide.leftCols(d);
+      const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> single = x.cast<float>();
+      expect_rows(Data(single), single.cast<double>());
+      const Data data(wide.leftCols(d));
+      expect_rows(data, x);
+      // Some rows, in another order, mapped.
+      std::vector<Index> rows;
+      for (Index i = n; i-- > 0;)
+        if (i % 3 != 1) rows.push_back(i);
+      Block loaded(static_cast<Index>(rows.size()), d);
+      data.load(rows, loaded, [](Index j) { return [j](double v) { return v + static_cast<double>(j); }; });
+      for (Index i = 0; i < loaded.rows(); ++i)
+        for (Index j = 0; j < d; ++j)
+          ASSERT_EQ(loaded(i, j), x(rows[static_cast<std::size_t>(i)], j) + static_cast<double>(j));
+    }
+}
+
 TEST(DataView, one_column_or_one_row) {
   const Vector x = normals(10, 1, 2);
   expect_rows(Data(x), x);

@@ -2,6 +2,7 @@
 #include "gaussmix/kmeans.hpp"
 
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "problems.hpp"
@@ -39,6 +40,72 @@ void expect_nearest(const KMeans& kmeans, const Data& data, const Matrix& x) {
     sum += Real{data.weight(i)} / data.weight_scale() * own;
   }
   EXPECT_NEAR(inertia(kmeans, data), static_cast<double>(sum), 1e-6 * static_cast<double>(sum));
+}
+
+/// Searches the centres for all rows, and compares with distances in long double.
+void expect_found(const Matrix& x, const Matrix& centres, double typical) {
+  const Data data(x);
+  const auto spread = gaussmix::measure_spread(data, 1);
+  std::vector<Index> rows(static_cast<std::size_t>(x.rows()));
+  std::iota(rows.begin(), rows.end(), Index{0});
+  gaussmix::Block z(x.rows(), x.cols());
+  data.load(rows, z, spread.frame());
+  gaussmix::Nearest found;
+  gaussmix::CentreSearch(centres, spread).find(data, rows, z, typical, found);
+  for (Index i = 0; i < x.rows(); ++i) {
+    const Index label = found.label[static_cast<std::size_t>(i)];
+    Real own = 0, other = HUGE_VALL;
+    for (Index k = 0; k < centres.rows(); ++k) {
+      const Real squared = distance(x, i, centres, k) * spread.unit * spread.unit;
+      if (k == label)
+        own = squared;
+      else
+        other = std::min(other, squared);
+    }
+    EXPECT_LE(own, other + 1e-6L * typical) << "row " << i;
+    EXPECT_GE(found.upper(i), std::sqrt(own) * (1 - 1e-12L)) << "row " << i;
+    EXPECT_LE(found.lower(i), std::sqrt(other) * (1 + 1e-12L)) << "row " << i;
+  }
+}
+
+TEST(CentreSearch, finds_what_long_doubles_find) {
+  for (const Index d : {1, 2, 8, 17})
+    for (const Index k : {1, 2, 7, 8, 9, 20}) {
+      const Matrix x = clusters(203, d, 1);
+      expect_found(x, x.topRows(k), 1);
+      expect_found(x.array() + 1e8, x.topRows(k).array() + 1e8, 1);  // from differences
+    }
+}
+
+TEST(CentreSearch, floats_that_do_not_tell_are_not_believed) {
+  // Half of the rows in two clusters 1e-3 wide, whose squared distances floats about the mean blur to nothing.
+  Matrix x = 1e-3 * normals(400, 3, 2), centres(3, 3);
+  centres << 0, 0, 0, 0.002, -0.002, 0.001, 10, 10, 10;
+  for (Index i = 0; i < 400; ++i) x.row(i) += centres.row(i % 2 == 0 ? 2 : i % 4 == 1 ? 0 : 1);
+  expect_found(x, centres, 1e-7);
+  // No float is as large.
+  x.row(7).setConstant(1e60);
+  expect_found(x, centres, 1e-120);
+  expect_found(x * 1e200, centres * 1e200, 1e-120);
+}
+
+TEST(CentreSearch, the_first_of_equal_centres_is_found) {
+  const Matrix x = normals(50, 2, 3);
+  Matrix centres(12, 2);
+  centres.setConstant(100);
+  for (const Index k : {3, 5, 11}) centres.row(k).setOnes();
+  const Data data(x);
+  const auto spread = gaussmix::measure_spread(data, 1);
+  std::vector<Index> rows(50);
+  std::iota(rows.begin(), rows.end(), Index{0});
+  gaussmix::Block z(50, 2);
+  data.load(rows, z, spread.frame());
+  gaussmix::Nearest found;
+  gaussmix::CentreSearch(centres, spread).find(data, rows, z, 1, found);
+  for (Index i = 0; i < 50; ++i) {
+    EXPECT_EQ(found.label[static_cast<std::size_t>(i)], 3);
+    EXPECT_LE(found.lower(i), found.upper(i));
+  }
 }
 
 TEST(KMeans, labels_are_nearest_and_inertia_is_their_sum) {

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "gaussmix/types.hpp"
+#include "gaussmix/tile.hpp"
 
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
@@ -86,8 +86,7 @@ class Data {
   /// As above, each value as map(j)(value), j its column; of the first columns, as many as `x` has.
   template <class Map>
   void load(Index first, Eigen::Ref<Block> x, const Map& map) const {
-    if (packed_ && columns_[0].single) return pack_rows<float>(first, x, map);
-    if (packed_) return pack_rows<double>(first, x, map);
+    if (packed_) return pack([first](Index i) { return first + i; }, x, map);
     for (Index j = 0; j < x.cols(); ++j) {
       const Column& column = columns_[static_cast<std::size_t>(j)];
       if (column.single)
@@ -107,12 +106,15 @@ class Data {
     }
   }
 
-  /// Packs the given rows as doubles, as many as `x` has.
-  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x) const {
-    if (packed_ && columns_[0].single) return gather_rows<float>(rows, x);
-    if (packed_) return gather_rows<double>(rows, x);
-    for (Index j = 0; j < cols(); ++j)
-      for (Index i = 0; i < x.rows(); ++i) x(i, j) = (*this)(rows[static_cast<std::size_t>(i)], j);
+  /// Packs the given rows, as many as `x` has, each value as map(j)(value), j its column.
+  template <class Map>
+  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x, const Map& map) const {
+    const auto row = [&rows](Index i) { return rows[static_cast<std::size_t>(i)]; };
+    if (packed_) return pack(row, x, map);
+    for (Index j = 0; j < x.cols(); ++j) {
+      const auto mapped = map(j);
+      for (Index i = 0; i < x.rows(); ++i) x(i, j) = mapped((*this)(row(i), j));
+    }
   }
 
   /// Packs row i.
@@ -154,27 +156,43 @@ class Data {
 
   void check() const { require(rows_ > 0 && !columns_.empty(), "data must have at least one row and one column"); }
 
-  template <class Scalar, class Map>
-  void pack_rows(Index first, Eigen::Ref<Block> x, const Map& map) const {
-    constexpr Index few = 24;  // rows that stay in the first-level cache while their columns are written
-    const std::ptrdiff_t stride = columns_[0].stride;
-    const auto* rows = static_cast<const Scalar*>(columns_[0].values) + first * stride;
-    for (Index i = 0; i < x.rows(); i += few) {
-      const auto* row = rows + i * stride;
-      for (Index j = 0, n = std::min(few, x.rows() - i); j < x.cols(); ++j) {
-        const auto mapped = map(j);
-        double* target = &x(i, j);
-        for (Index r = 0; r < n; ++r) target[r] = mapped(double{row[r * stride + j]});
-      }
-    }
+  template <class Row, class Map>
+  void pack(const Row& row, Eigen::Ref<Block> x, const Map& map) const {
+    if (columns_[0].single)
+      pack_values<float>(row, x, map);
+    else
+      pack_values<double>(row, x, map);
   }
 
-  template <class Scalar>
-  void gather_rows(const std::vector<Index>& rows, Eigen::Ref<Block> x) const {
-    const auto* values = static_cast<const Scalar*>(columns_[0].values);
-    for (Index i = 0; i < x.rows(); ++i) {
-      const auto* row = values + rows[static_cast<std::size_t>(i)] * columns_[0].stride;
-      for (Index j = 0; j < x.cols(); ++j) x(i, j) = double{row[j]};
+  /// Packs rows whose columns are adjacent, turned in registers: row i is row(i) of the data.
+  template <class Scalar, class Row, class Map>
+  void pack_values(const Row& row, Eigen::Ref<Block> x, const Map& map) const {
+    using Vector = detail::Packet<double>;
+    constexpr Index size = detail::packet_size<double>, few = 24;  // rows that stay in the first-level cache
+    static_assert(few % size == 0);
+    const Index columns = size > 1 ? x.cols() / size * size : 0;  // in whole registers
+    const auto* first = static_cast<const Scalar*>(columns_[0].values);
+    const auto values = [&row, first, stride = columns_[0].stride](Index i) { return first + row(i) * stride; };
+    for (Index i = 0; i < x.rows(); i += few) {
+      const Index n = std::min(few, x.rows() - i), turned = columns > 0 ? n / size * size : 0;
+      for (Index r = i; r < i + turned; r += size)
+        for (Index j = 0; j < columns; j += size) {
+          detail::Square<double> square;
+          for (Index q = 0; q < size; ++q) {
+            const Eigen::Array<double, size, 1> numbers =
+                Eigen::Map<const Eigen::Array<Scalar, size, 1>>(values(r + q) + j).template cast<double>();
+            square.packet[q] = Eigen::internal::ploadu<Vector>(numbers.data());
+          }
+          Eigen::internal::ptranspose(square);
+          for (Index q = 0; q < size; ++q) Eigen::internal::pstoreu(&x(r, j + q), square.packet[q]);
+        }
+      for (Index j = 0; j < x.cols(); ++j) {
+        const auto mapped = map(j);
+        double* target = &x(i, j);
+        const Index done = j < columns ? turned : 0;
+        for (Index r = 0; r < done; ++r) target[r] = mapped(target[r]);
+        for (Index r = done; r < n; ++r) target[r] = mapped(double{values(i + r)[j]});
+      }
     }
   }
 

@@ -14,6 +14,7 @@
 #include "gaussmix/log_prob.hpp"
 #include "gaussmix/maximize.hpp"
 #include "gaussmix/mixture.hpp"
+#include "gaussmix/nearest.hpp"
 #include "gaussmix/normalize.hpp"
 #include "gaussmix/panels.hpp"
 #include "gaussmix/parallel.hpp"

@@ -1,9 +1,7 @@
 // k-means on weighted rows: a start for EM.
 //
 // Lloyd's iteration with the bounds of Hamerly, "Making k-means even faster", 2010: a row whose upper bound on the
-// distance to its own centre is below its lower bound on the others cannot change, and is passed over. Distances to
-// all centres are one product, |z|^2 - 2 z c + |c|^2, about the mean of the data, unless the guard says that it would
-// blur the partition.
+// distance to its own centre is below its lower bound on the others cannot change, and is passed over.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +12,8 @@
 #include <vector>
 
 #include "gaussmix/data.hpp"
+#include "gaussmix/nearest.hpp"
 #include "gaussmix/parallel.hpp"
-#include "gaussmix/product.hpp"
 #include "gaussmix/seeding.hpp"
 #include "gaussmix/spread.hpp"
 
@@ -105,8 +103,7 @@ class KMeans {
     if (partition_.centres.size() == centres.size())
       shifts_ = ((centres - partition_.centres) * spread_.unit).rowwise().norm();
     partition_.centres = centres;
-    scaled_ = ((centres.rowwise() - spread_.mean) * spread_.unit).transpose();
-    half_norms_ = 0.5 * scaled_.colwise().squaredNorm();
+    search_ = CentreSearch(centres, spread_);
     half_gaps_ = Vector::Constant(k_, std::numeric_limits<double>::infinity());
     for (Index a = 0; a < k_; ++a)
       for (Index b = 0; b < a; ++b) {
@@ -146,13 +143,17 @@ class KMeans {
     double second_shift = 0;
     for (Index k = 0; k < k_; ++k)
       if (k != fastest) second_shift = std::max(second_shift, shifts_(k));
+    // At first the variance stands in for the mean squared distance.
+    const double typical = partition_.inertia > 0 ? partition_.inertia / spread_.total_weight : spread_.variance;
     const Change change = sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
       Change mine{Vector::Zero(k_), Matrix::Zero(k_, data_.cols()), 0};
+      const auto frame = spread_.frame();
       std::vector<Index> open;
       Nearest nearest;
       Block z;
       lanes_.for_blocks(lane, [&](Index first, Index n) {
-        open.clear();
+        open.resize(static_cast<std::size_t>(n));
+        std::size_t count = 0;
         for (Index i = first; i < first + n; ++i) {
           auto& bounds = bounds_[static_cast<std::size_t>(i)];
           const Index own = partition_.labels[static_cast<std::size_t>(i)];
@@ -160,23 +161,19 @@ class KMeans {
             bounds.upper = rounded_up(bounds.upper + shifts_(own));
             bounds.lower = rounded_down(bounds.lower - (own == fastest ? second_shift : largest_shift));
           }
-          if (all || bounds.upper > std::max<double>(bounds.lower, half_gaps_(own))) open.push_back(i);
+          open[count] = i;
+          count += all || bounds.upper > std::max<double>(bounds.lower, half_gaps_(own));
         }
-        if (open.empty()) return;
+        if (count == 0) return;
+        open.resize(count);
         z.resize(static_cast<Index>(open.size()), data_.cols());
-        if (z.rows() == n)
-          data_.load(first, z);
-        else
-          data_.load(open, z);
-        z = (z.rowwise() - spread_.mean) * spread_.unit;
-        find_nearest(z, open, nearest);
+        data_.load(open, z, frame);
+        search_.find(data_, open, z, typical, nearest);
         for (Index r = 0; r < z.rows(); ++r) {
           const Index i = open[static_cast<std::size_t>(r)];
           auto& label = partition_.labels[static_cast<std::size_t>(i)];
           const std::int32_t now = nearest.label[static_cast<std::size_t>(r)];
-          bounds_[static_cast<std::size_t>(i)] = {
-              rounded_up(std::sqrt(nearest.first(r) + nearest.error)),
-              rounded_down(std::sqrt(std::max(0.0, nearest.second(r) - nearest.error)))};
+          bounds_[static_cast<std::size_t>(i)] = {rounded_up(nearest.upper(r)), rounded_down(nearest.lower(r))};
           if (!all && now == label) continue;
           const double w = data_.weight(i);
           if (w > 0) {
@@ -206,11 +203,11 @@ class KMeans {
   void sum_clusters() {
     const Change sum = sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
       Change mine{Vector::Zero(k_), Matrix::Zero(k_, data_.cols()), 0};
+      const auto frame = spread_.frame();
       Block z;
       lanes_.for_blocks(lane, [&](Index first, Index n) {
         z.resize(n, data_.cols());
-        data_.load(first, z);
-        z = (z.rowwise() - spread_.mean) * spread_.unit;
+        data_.load(first, z, frame);
         for (Index r = 0; r < n; ++r) {
           const double w = data_.weight(first + r);
           if (w > 0) mine.add(partition_.labels[static_cast<std::size_t>(first + r)], w, z, r);
@@ -220,48 +217,6 @@ class KMeans {
     });
     counts_ = sum.counts;
     sums_ = sum.sums;
-  }
-
-  struct Nearest {
-    Vector first, second;  ///< squared distances
-    std::vector<std::int32_t> label;
-    double error = 0;  ///< of the squared distances, at most
-    Block products;
-  };
-
-  /// The nearest centre of each row of z, the first of equals, and the squared distances of it and the next.
-  template <class = void>
-  void find_nearest(const Block& z, const std::vector<Index>& indices, Nearest& nearest) const {
-    const Index n = z.rows();
-    const Vector norms = z.rowwise().squaredNorm();
-    // Squared distances of about the mean one must be right to 6 digits; at first the variance stands in for it.
-    const double typical = partition_.inertia > 0 ? partition_.inertia / spread_.total_weight : spread_.variance;
-    nearest.products.resize(n, k_);
-    const double blur = 8 * std::numeric_limits<double>::epsilon() * (norms.maxCoeff() + 2 * half_norms_.maxCoeff());
-    nearest.error = 0;
-    if (blur <= 1e-6 * typical) {
-      nearest.error = blur;
-      nearest.products = (-half_norms_).replicate(n, 1);
-      add_product(nearest.products, z, scaled_);
-      for (Index k = 0; k < k_; ++k) nearest.products.col(k) = (norms - 2 * nearest.products.col(k)).cwiseMax(0.0);
-    } else {
-      RowVector x(data_.cols());
-      for (Index r = 0; r < n; ++r) {
-        data_.load_row(indices[static_cast<std::size_t>(r)], x);
-        for (Index k = 0; k < k_; ++k) nearest.products(r, k) = spread_.squared_distance(x, partition_.centres.row(k));
-      }
-    }
-    nearest.first.setConstant(n, std::numeric_limits<double>::infinity());
-    nearest.second = nearest.first;
-    nearest.label.assign(static_cast<std::size_t>(n), 0);
-    for (Index k = 0; k < k_; ++k)
-      for (Index r = 0; r < n; ++r) {
-        const double distance = nearest.products(r, k), first = nearest.first(r);
-        nearest.second(r) = std::min(nearest.second(r), std::max(first, distance));
-        nearest.first(r) = std::min(first, distance);
-        nearest.label[static_cast<std::size_t>(r)] =
-            distance < first ? static_cast<std::int32_t>(k) : nearest.label[static_cast<std::size_t>(r)];
-      }
   }
 
   static float rounded_up(double x) { return static_cast<float>(x * (1 + 1e-6)); }
@@ -330,8 +285,7 @@ class KMeans {
   std::vector<Bounds> bounds_;  // while iterating
   Vector counts_;               // weight of each cluster
   Matrix sums_;                 // its weighted sum of (x - mean) * unit
-  Block scaled_;                // d x K: centres in these units
-  RowVector half_norms_;        // of them
+  CentreSearch search_;         // for the centre that is nearest to a row
   Vector half_gaps_;            // half the distance of each centre to the nearest other one
   Vector shifts_;               // how far each centre moved last
 };

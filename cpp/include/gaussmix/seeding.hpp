@@ -1,7 +1,8 @@
 // Rows to start from: drawn in proportion to their weight, or by greedy k-means++ (Arthur and Vassilvitskii, "k-means++:
 // the advantages of careful seeding", 2007, section 6), where each new centre is the best of 2 + log K rows drawn with
 // probability proportional to w D^2. A row cannot come nearer to a candidate that is at least twice as far from the row's
-// centre as the row is: where that holds for all candidates, the row is passed over without being read.
+// centre as the row is: where that holds for all candidates, the row is passed over without being read. A pass over the rows
+// tells them of the newest centre too, so that there is one for each centre.
 #pragma once
 
 #include <algorithm>
@@ -38,24 +39,32 @@ class Seeding {
     pack();
     nearest_.assign(static_cast<std::size_t>(data_.rows()), 0);
     closest_ = Vector::Constant(data_.rows(), std::numeric_limits<double>::infinity());
+    centres_.resize(0, data_.cols());
     std::uint64_t place = 0;
     std::vector<Index> chosen;
-    Matrix centres(k_, data_.cols());
-    Vector lane_masses = weights;
-    for (Index k = 0; k < k_; ++k) {
+    const auto choose = [&](Index row) {
+      chosen.push_back(row);
+      centres_.conservativeResize(centres_.rows() + 1, Eigen::NoChange);
+      centres_.bottomRows(1) = row_values(data_, {row});
+      settled_.assign(static_cast<std::size_t>(lanes_.count), 0);
+    };
+    choose(pick(weights, random.uniform(place++)[0], weight));
+    Vector lane_masses = potentials(centres_);
+    while (static_cast<Index>(chosen.size()) < k_) {
       if (interrupt_ && interrupt_()) throw Stopped();
-      // At first, and where all rows coincide with centres, rows are drawn by weight alone.
-      const bool by_distance = k > 0 && lane_masses.maxCoeff() > 0;
+      // Where all rows coincide with centres, they are drawn by weight alone.
+      const bool by_distance = lane_masses.maxCoeff() > 0;
       std::vector<Index> drawn;
-      for (int t = 0; t < (k > 0 ? trials : 1); ++t) {
+      for (int t = 0; t < trials; ++t) {
         const double u = random.uniform(place++)[0];
-        drawn.push_back(by_distance ? pick(lane_masses, u, contribution) : pick(weights, u, weight));
+        drawn.push_back(by_distance ? pick(lane_masses, u, contribution, [this](Index lane) { settle(lane); })
+                                    : pick(weights, u, weight));
       }
+      const Matrix with_candidates = potentials(row_values(data_, drawn));
       Index best = 0;
-      if (k > 0) gains(row_values(data_, drawn), centres.topRows(k)).maxCoeff(&best);
-      chosen.push_back(drawn[static_cast<std::size_t>(best)]);
-      centres.row(k) = row_values(data_, {chosen.back()});
-      lane_masses = add_centre(centres, k);
+      with_candidates.colwise().sum().minCoeff(&best);
+      choose(drawn[static_cast<std::size_t>(best)]);
+      lane_masses = with_candidates.col(best);
     }
     return chosen;
   }
@@ -98,10 +107,17 @@ class Seeding {
   /// The row at which the cumulated mass passes u times the total; -1 if there is no mass.
   template <class Mass>
   Index pick(const Vector& lane_masses, double u, const Mass& mass) const {
+    return pick(lane_masses, u, mass, [](Index) {});
+  }
+
+  /// The same, where enter(lane) is called before the masses of its rows are asked for.
+  template <class Mass, class Enter>
+  Index pick(const Vector& lane_masses, double u, const Mass& mass, const Enter& enter) const {
     double target = u * lane_masses.sum();
     Index last_lane = lanes_.count - 1, lane = 0;
     while (last_lane > 0 && !(lane_masses(last_lane) > 0)) --last_lane;
     for (; lane < last_lane && target >= lane_masses(lane); ++lane) target -= lane_masses(lane);
+    enter(lane);
     Index last = -1;
     for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
       const double m = mass(i);
@@ -113,11 +129,12 @@ class Seeding {
     return last;
   }
 
-  /// The rows of a block that must be read.
+  /// The rows of a block that must be read, in units of the spread, filled up to whole tiles.
   struct OpenRows {
     std::vector<Index> indices;
     Block x;
     Vector weights;
+    double others = 0;  ///< sum of w closest over the rows that need not be read
   };
 
   /// Those of rows first ... first + rows - 1 that have a weight and for which must_be_read(row), packed into `open`; of
@@ -125,18 +142,23 @@ class Seeding {
   template <class Condition>
   const OpenRows& read(Index first, Index rows, OpenRows& open, const Condition& must_be_read) const {
     if (!packed_.empty()) return packed_[static_cast<std::size_t>(first / lanes_.block)];
-    open.indices.clear();
+    open.indices.resize(static_cast<std::size_t>(rows));
     const bool ask = data_.cols() > 8;
-    for (Index i = first; i < first + rows; ++i)
-      if (data_.weight(i) > 0 && (!ask || must_be_read(i))) open.indices.push_back(i);
-    const auto count = static_cast<Index>(open.indices.size());
-    open.x.resize(count, data_.cols());
-    open.weights.resize(count);
-    if (count == rows)
-      data_.load(first, open.x);
-    else
-      data_.load(open.indices, open.x);
-    for (Index r = 0; r < count; ++r) open.weights(r) = data_.weight(open.indices[static_cast<std::size_t>(r)]);
+    std::size_t count = 0;
+    open.others = 0;
+    for (Index i = first; i < first + rows; ++i) {
+      if (!(data_.weight(i) > 0)) continue;
+      const bool is_open = !ask || must_be_read(i);
+      open.indices[count] = i;
+      count += is_open;
+      open.others += is_open ? 0.0 : data_.weight(i) * closest_(i);
+    }
+    open.indices.resize(count);
+    const auto n = static_cast<Index>(count);
+    open.x.setZero((n + distance_rows - 1) / distance_rows * distance_rows, data_.cols());
+    data_.load(open.indices, open.x.topRows(n), spread_.scale());
+    open.weights.resize(n);
+    for (Index r = 0; r < n; ++r) open.weights(r) = data_.weight(open.indices[static_cast<std::size_t>(r)]);
     return open;
   }
 
@@ -148,64 +170,76 @@ class Seeding {
     for (std::size_t b = 0; b < packed.size(); ++b) {
       const Index first = static_cast<Index>(b) * lanes_.block, rows = std::min(lanes_.block, data_.rows() - first);
       read(first, rows, packed[b], [](Index) { return true; });
-      if (packed[b].x.rows() < rows) return;
+      if (packed[b].weights.size() < rows) return;
     }
     packed_ = std::move(packed);
   }
 
-  /// What each candidate as a further centre would take off sum_n w_n closest_n.
+  /// sum w closest over each lane, if each of the candidates were a further centre: lanes x candidates.
   template <class = void>
-  RowVector gains(const Matrix& candidates, const Eigen::Ref<const Matrix>& centres) const {
-    const Index trials = candidates.rows();
-    Matrix apart(centres.rows(), trials);
-    for (Index c = 0; c < centres.rows(); ++c)
-      for (Index t = 0; t < trials; ++t) apart(c, t) = spread_.squared_distance(centres.row(c), candidates.row(t));
-    const Vector least_apart = apart.rowwise().minCoeff();
-    return sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
-      RowVector gain = RowVector::Zero(trials);
-      OpenRows buffer;
-      Vector closest, distances;
-      lanes_.for_blocks(lane, [&](Index first, Index rows) {
-        const OpenRows& open = read(first, rows, buffer, [&](Index i) {
-          return least_apart(nearest_[static_cast<std::size_t>(i)]) < 4 * closest_(i);
-        });
-        if (open.indices.empty()) return;
-        closest = closest_(open.indices);
-        for (Index t = 0; t < trials; ++t) {
-          spread_.squared_distances(open.x, candidates.row(t), distances);
-          gain(t) += open.weights.dot((closest - distances).cwiseMax(0.0));
-        }
-      });
-      return gain;
-    });
+  Matrix potentials(const Matrix& candidates) {
+    Matrix result(lanes_.count, candidates.rows());
+    const Visit visit = prepare(candidates);
+    parallel_for(lanes_.count, n_threads_, [&](Index lane) { result.row(lane) = look(lane, visit); });
+    return result;
   }
 
-  /// Makes row k of `centres` a centre: updates labels and closest distances. Returns sum w closest over each lane.
+  /// Tells the rows of a lane of the newest centre.
   template <class = void>
-  Vector add_centre(const Matrix& centres, Index k) {
-    Vector apart(k + 1);
-    for (Index c = 0; c <= k; ++c) apart(c) = spread_.squared_distance(centres.row(c), centres.row(k));
-    Vector sums = Vector::Zero(lanes_.count);
-    parallel_for(lanes_.count, n_threads_, [&](Index lane) {
-      OpenRows buffer;
-      Vector distances;
-      lanes_.for_blocks(lane, [&](Index first, Index rows) {
-        const OpenRows& open = read(first, rows, buffer, [&](Index i) {
-          return k == 0 || apart(nearest_[static_cast<std::size_t>(i)]) < 4 * closest_(i);
-        });
-        if (!open.indices.empty()) spread_.squared_distances(open.x, centres.row(k), distances);
-        for (std::size_t r = 0; r < open.indices.size(); ++r) {
-          const Index i = open.indices[r];
-          const double distance = distances(static_cast<Index>(r));
-          auto& label = nearest_[static_cast<std::size_t>(i)];
-          label = distance < closest_(i) ? static_cast<std::int32_t>(k) : label;
-          closest_(i) = std::min(closest_(i), distance);
+  void settle(Index lane) {
+    if (!settled_[static_cast<std::size_t>(lane)]) look(lane, prepare(Matrix(0, data_.cols())));
+  }
+
+  /// The newest centre and candidates for the next.
+  struct Visit {
+    Matrix points;           ///< of them, in units of the spread
+    Vector newest, nearest;  ///< squared distances of each centre to the newest, and to the nearest of the candidates
+  };
+
+  template <class = void>
+  Visit prepare(const Matrix& candidates) const {
+    Visit visit{Matrix(1 + candidates.rows(), data_.cols()), Vector(centres_.rows()), Vector(centres_.rows())};
+    visit.points << centres_.bottomRows(1), candidates;
+    visit.points *= spread_.unit;
+    for (Index c = 0; c < centres_.rows(); ++c) {
+      visit.newest(c) = spread_.squared_distance(centres_.row(c), centres_.row(centres_.rows() - 1));
+      visit.nearest(c) = std::numeric_limits<double>::infinity();
+      for (Index t = 0; t < candidates.rows(); ++t)
+        visit.nearest(c) = std::min(visit.nearest(c), spread_.squared_distance(centres_.row(c), candidates.row(t)));
+    }
+    return visit;
+  }
+
+  /// Updates labels and closest distances of a lane, unless it knows the newest centre; its potential with each candidate.
+  template <class = void>
+  RowVector look(Index lane, const Visit& visit) {
+    const Index trials = visit.points.rows() - 1;
+    const bool settled = settled_[static_cast<std::size_t>(lane)];
+    const Vector reach = settled ? visit.nearest : visit.newest.cwiseMin(visit.nearest);
+    RowVector potentials = RowVector::Zero(trials);
+    OpenRows buffer;
+    Vector closest;
+    Block distances;
+    lanes_.for_blocks(lane, [&](Index first, Index rows) {
+      const OpenRows& open = read(
+          first, rows, buffer, [&](Index i) { return reach(nearest_[static_cast<std::size_t>(i)]) < 4 * closest_(i); });
+      potentials.array() += open.others;
+      if (open.indices.empty()) return;
+      squared_distances(open.x, visit.points, distances);
+      closest.resize(open.weights.size());
+      for (Index r = 0; r < closest.size(); ++r) {
+        const Index i = open.indices[static_cast<std::size_t>(r)];
+        closest(r) = closest_(i);
+        if (!settled && distances(r, 0) < closest(r)) {
+          closest_(i) = closest(r) = distances(r, 0);
+          nearest_[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(centres_.rows() - 1);
         }
-        for (Index i = first; i < first + rows; ++i)
-          if (data_.weight(i) > 0) sums(lane) += data_.weight(i) * closest_(i);
-      });
+      }
+      for (Index t = 0; t < trials; ++t)
+        potentials(t) += open.weights.dot(closest.cwiseMin(distances.col(1 + t).head(closest.size())));
     });
-    return sums;
+    settled_[static_cast<std::size_t>(lane)] = 1;
+    return potentials;
   }
 
   Data data_;
@@ -215,6 +249,8 @@ class Seeding {
   Interrupt interrupt_;
   Lanes lanes_;
   std::vector<OpenRows> packed_;       // all blocks of rows that are few; else none
+  Matrix centres_;                     // chosen so far
+  std::vector<char> settled_;          // whether the rows of a lane know the newest
   std::vector<std::int32_t> nearest_;  // centre that is nearest to each row so far
   Vector closest_;                     // squared distance to it
 };

@@ -23,22 +23,14 @@ struct Spread {
     return ((a - b) * unit).squaredNorm();
   }
 
-  /// |x_n - c|^2 for the rows of a block, in these units: sums of squared differences too. Rows go side by side.
-  void squared_distances(const Block& x, const Eigen::Ref<const RowVector>& c, Vector& distances) const {
-    constexpr Index beside = 32;
-    using Rows = Eigen::Array<double, beside, 1>;
-    distances.resize(x.rows());
-    Index i = 0;
-    for (; i + beside <= x.rows(); i += beside) {
-      Rows sum = Rows::Zero();
-      for (Index j = 0; j < x.cols(); ++j) sum += ((x.col(j).segment<beside>(i).array() - c(j)) * unit).square();
-      distances.segment<beside>(i) = sum;
-    }
-    for (; i < x.rows(); ++i) {
-      double sum = 0;
-      for (Index j = 0; j < x.cols(); ++j) sum += (x(i, j) - c(j)) * unit * ((x(i, j) - c(j)) * unit);
-      distances(i) = sum;
-    }
+  /// How `Data::load` brings rows to this frame: (x - mean) * unit.
+  auto frame() const {
+    return [this](Index j) { return [c = mean(j), unit = unit](double x) { return (x - c) * unit; }; };
+  }
+
+  /// How it brings them to its unit alone, in which differences have the digits of the data.
+  auto scale() const {
+    return [this](Index) { return [unit = unit](double x) { return x * unit; }; };
   }
 
   /// How passes over rows that look for a start are cut: into blocks that stay in the first-level cache.
@@ -52,6 +44,41 @@ inline Matrix row_values(const Data& data, const std::vector<Index>& indices) {
   Matrix result(static_cast<Index>(indices.size()), data.cols());
   for (Index r = 0; r < result.rows(); ++r) data.load_row(indices[static_cast<std::size_t>(r)], result.row(r));
   return result;
+}
+
+/// What rows of `squared_distances` are a multiple of.
+inline constexpr Index distance_rows = 2 * detail::packet_size<double>;
+
+/// |x_n - c_t|^2 as sums of squared differences, exact at any offset.
+///
+/// \param x          n x d, n a multiple of `distance_rows`
+/// \param c          K x d
+/// \param distances  n x K
+template <class = void>
+void squared_distances(const Block& x, const Matrix& c, Block& distances) {
+  using Packet = detail::Packet<double>;
+  using namespace Eigen::internal;
+  constexpr Index size = detail::packet_size<double>;
+  eigen_assert(x.rows() % distance_rows == 0);
+  distances.resize(x.rows(), c.rows());
+  for (Index i = 0; i < x.rows(); i += 2 * size)
+    for (Index t = 0; t < c.rows(); t += detail::tile_columns)
+      detail::with_constant<detail::tile_columns>(std::min<Index>(detail::tile_columns, c.rows() - t), [&](auto n) {
+        Packet sum[n.value][2];
+        for (auto& pair : sum) pair[0] = pair[1] = pset1<Packet>(0.0);
+        for (Index j = 0; j < x.cols(); ++j) {
+          const Packet rows[] = {ploadu<Packet>(&x(i, j)), ploadu<Packet>(&x(i + size, j))};
+          for (int q = 0; q < n.value; ++q) {
+            const auto centre = pset1<Packet>(c(t + q, j));
+            for (int m = 0; m < 2; ++m) {
+              const auto difference = psub(rows[m], centre);
+              sum[q][m] = pmadd(difference, difference, sum[q][m]);
+            }
+          }
+        }
+        for (int q = 0; q < n.value; ++q)
+          for (int m = 0; m < 2; ++m) pstoreu(&distances(i + m * size, t + q), sum[q][m]);
+      });
 }
 
 /// Measured about the first that counts and in units of the largest shift from it: no square overflows.

@@ -66,6 +66,9 @@ class Tile {
     }
   }
 
+  /// Vector m of column j.
+  EIGEN_ALWAYS_INLINE const Packet<Scalar>& operator()(int m, int j) const { return sum_[j][m]; }
+
   /// squares(m) += sum_j sum(m, j)^2, in the order of j
   EIGEN_ALWAYS_INLINE void add_squares_over_columns(Packet<Scalar>* squares) const {
     for (int j = 0; j < N; ++j)

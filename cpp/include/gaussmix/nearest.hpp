@@ -1,0 +1,183 @@
+// The nearest of K centres for every row of a block, with bounds on the distances of it and of the next.
+//
+// A squared distance is |z|^2 - 2 (z c - |c|^2 / 2). The products are taken in float, a tile in registers that keeps only the
+// two largest of each row; a row whose two are closer to each other than floats can tell is searched again in double, and
+// from differences, where products would blur the partition. So the nearest centre is that of doubles.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "gaussmix/spread.hpp"
+#include "gaussmix/tile.hpp"
+
+namespace gaussmix {
+inline namespace GAUSSMIX_ABI {
+
+/// What was found for the rows of a block.
+struct Nearest {
+  std::vector<std::int32_t> label;  ///< of the nearest centre, the first of equals
+  Vector upper;                     ///< bound on the distance to it, in units of Spread::unit
+  Vector lower;                     ///< bound on the distance to any other
+};
+
+/// Centres that are searched for the nearest one.
+class CentreSearch {
+ public:
+  CentreSearch() = default;
+  /// \param centres  K x d
+  CentreSearch(const Matrix& centres, const Spread& spread) : centres_(centres), spread_(spread) {
+    const Matrix scaled = (centres.rowwise() - spread.mean) * spread.unit;
+    double_ = Products<double>(scaled);
+    single_ = Products<float>(scaled);
+    largest_norm_ = scaled.rowwise().norm().maxCoeff();
+  }
+
+  /// Searches the centres for each row.
+  ///
+  /// \param indices  rows of `data`
+  /// \param z        their (x - mean) * unit, rows x d
+  /// \param typical  squared distances of about this one must be right to 6 digits
+  template <class = void>
+  void find(const Data& data, const std::vector<Index>& indices, const Block& z, double typical,
+            Nearest& nearest) const {
+    Scores<float> scores;
+    single_.find(z, scores);
+    const Vector norms = squared_norms(z);
+    const double slack = static_cast<double>(z.cols() + 4) * 0x1.1p-24;
+    nearest.label.resize(static_cast<std::size_t>(z.rows()));
+    nearest.upper.resize(z.rows());
+    nearest.lower.resize(z.rows());
+    std::vector<Index> unclear;
+    for (Index r = 0; r < z.rows(); ++r) {
+      // Rounding z and c to floats, and d + 1 additions: each changes a product by at most 2^-24 of it.
+      const double error = slack * largest_norm_ * (std::sqrt(norms(r)) + 0.5 * largest_norm_) +
+                           std::numeric_limits<float>::min() + blur(norms(r));
+      const double first = double{scores.first(r)}, second = double{scores.second(r)};
+      if (!(first - second > 2 * error)) unclear.push_back(r);
+      put(nearest, r, scores.label(r), norms(r) - 2 * first, norms(r) - 2 * second, 2 * error);
+    }
+    if (unclear.empty()) return;
+    // Rows that floats cannot tell, searched in double.
+    const Block z_unclear = z(unclear, Eigen::all);
+    const Vector norms_unclear = norms(unclear);
+    const double error = blur(norms_unclear.maxCoeff());
+    if (error <= 1e-6 * typical) {
+      Scores<double> scores_unclear;
+      double_.find(z_unclear, scores_unclear);
+      for (std::size_t i = 0; i < unclear.size(); ++i) {
+        const auto r = static_cast<Index>(i);
+        put(nearest, unclear[i], scores_unclear.label(r), norms_unclear(r) - 2 * scores_unclear.first(r),
+            norms_unclear(r) - 2 * scores_unclear.second(r), error);
+      }
+      return;
+    }
+    RowVector x(data.cols());
+    for (const Index r : unclear) {
+      data.load_row(indices[static_cast<std::size_t>(r)], x);
+      double first = std::numeric_limits<double>::infinity(), second = first;
+      Index label = 0;
+      for (Index k = 0; k < centres_.rows(); ++k) {
+        const double distance = spread_.squared_distance(x, centres_.row(k));
+        second = std::min(second, std::max(first, distance));
+        if (distance < first) first = distance, label = k;
+      }
+      put(nearest, r, label, first, second, 0);
+    }
+  }
+
+ private:
+  /// The two largest z c - |c|^2 / 2 of each row, and the centre of the first.
+  template <class Scalar>
+  struct Scores {
+    Eigen::Array<Scalar, Eigen::Dynamic, 1> first, second, label;
+  };
+
+  /// The table of the products.
+  template <class Scalar>
+  class Products {
+   public:
+    using Table = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+
+    Products() = default;
+    explicit Products(const Matrix& centres) : table_(centres.cols() + 1, centres.rows()) {
+      table_.row(0) = (-0.5 * centres.rowwise().squaredNorm()).template cast<Scalar>().transpose();
+      table_.bottomRows(centres.cols()) = centres.transpose().template cast<Scalar>();
+    }
+
+    template <class = void>
+    void find(const Block& z, Scores<Scalar>& scores) const {
+      using Packet = detail::Packet<Scalar>;
+      using namespace Eigen::internal;
+      constexpr Index size = detail::packet_size<Scalar>;
+      constexpr int vectors = 2, columns = detail::tile_columns;
+      constexpr Index height = vectors * size;
+      const Index depth = table_.rows(), k = table_.cols(), padded = (z.rows() + height - 1) / height * height;
+      // The first feature is one, for the term that has no z.
+      Table x(padded, depth);
+      x.col(0).setOnes();
+      x.topRightCorner(z.rows(), z.cols()) = z.template cast<Scalar>();
+      x.bottomRows(padded - z.rows()).setZero();
+      for (auto* out : {&scores.first, &scores.second, &scores.label}) out->resize(padded);
+      for (Index i = 0; i < padded; i += height) {
+        Packet first[vectors], second[vectors], label[vectors];
+        for (int m = 0; m < vectors; ++m) {
+          first[m] = second[m] = pset1<Packet>(-std::numeric_limits<Scalar>::infinity());
+          label[m] = pset1<Packet>(Scalar{0});
+        }
+        for (Index c = 0; c < k; c += columns)
+          detail::with_constant<columns>(std::min<Index>(columns, k - c), [&](auto n) {
+            detail::Tile<vectors, n.value, Scalar> tile;
+            tile.add(depth, x.data() + i, padded, table_.data() + c * depth, 1, depth);
+            for (int j = 0; j < n.value; ++j) {
+              const auto number = pset1<Packet>(static_cast<Scalar>(c + j));
+              for (int m = 0; m < vectors; ++m) {
+                const Packet score = tile(m, j);
+                label[m] = pselect(pcmp_lt(first[m], score), number, label[m]);
+                second[m] = pmax(second[m], pmin(first[m], score));
+                first[m] = pmax(first[m], score);
+              }
+            }
+          });
+        for (int m = 0; m < vectors; ++m) {
+          pstoreu(scores.first.data() + i + m * size, first[m]);
+          pstoreu(scores.second.data() + i + m * size, second[m]);
+          pstoreu(scores.label.data() + i + m * size, label[m]);
+        }
+      }
+    }
+
+   private:
+    Table table_;  // (1 + d) x K
+  };
+
+  /// Bound on the rounding of a squared distance of doubles.
+  double blur(double norm) const {
+    return 8 * std::numeric_limits<double>::epsilon() * (norm + largest_norm_ * largest_norm_);
+  }
+
+  static Vector squared_norms(const Block& z) {
+    Vector norms = z.col(0).cwiseAbs2();
+    for (Index j = 1; j < z.cols(); ++j) norms += z.col(j).cwiseAbs2();
+    return norms;
+  }
+
+  template <class Label>
+  static void put(Nearest& nearest, Index row, Label label, double first, double second, double error) {
+    nearest.label[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(label);
+    nearest.upper(row) = std::sqrt(std::max(0.0, first) + error);
+    nearest.lower(row) = std::sqrt(std::max(0.0, second - error));
+  }
+
+  Matrix centres_;  // K x d
+  Spread spread_;
+  Products<double> double_;
+  Products<float> single_;
+  double largest_norm_ = 0;  // of (centre - mean) * unit
+};
+
+}  // namespace GAUSSMIX_ABI
+}  // namespace gaussmix
