@@ -47,46 +47,22 @@ class CentreSearch {
     Scores<float> scores;
     single_.find(z, scores);
     const Vector norms = squared_norms(z);
-    const double slack = static_cast<double>(z.cols() + 4) * 0x1.1p-24;
-    nearest.label.resize(static_cast<std::size_t>(z.rows()));
-    nearest.upper.resize(z.rows());
-    nearest.lower.resize(z.rows());
+    // Rounding z and c to floats, and d + 1 additions: each changes a product by at most 2^-24 of it.
+    const double slack = static_cast<double>(z.cols() + 4) * 0x1.1p-24 * largest_norm_;
+    const Index n = z.rows();
+    const Eigen::ArrayXd error =
+        slack * (norms.array().sqrt() + 0.5 * largest_norm_) + blur(norms.array()) + std::numeric_limits<float>::min();
+    const Eigen::ArrayXd first = scores.first.head(n).cast<double>(), second = scores.second.head(n).cast<double>();
+    nearest.upper = ((norms.array() - 2 * first).max(0) + 2 * error).sqrt();
+    // Of a single centre the second is infinite, whose root some of Eigen's registers do not know.
+    nearest.lower = (norms.array() - 2 * (second + error)).max(0).min(1e76).sqrt();
+    nearest.label.resize(static_cast<std::size_t>(n));
     std::vector<Index> unclear;
-    for (Index r = 0; r < z.rows(); ++r) {
-      // Rounding z and c to floats, and d + 1 additions: each changes a product by at most 2^-24 of it.
-      const double error = slack * largest_norm_ * (std::sqrt(norms(r)) + 0.5 * largest_norm_) +
-                           std::numeric_limits<float>::min() + blur(norms(r));
-      const double first = double{scores.first(r)}, second = double{scores.second(r)};
-      if (!(first - second > 2 * error)) unclear.push_back(r);
-      put(nearest, r, scores.label(r), norms(r) - 2 * first, norms(r) - 2 * second, 2 * error);
+    for (Index r = 0; r < n; ++r) {
+      nearest.label[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(scores.label(r));
+      if (!(first(r) - second(r) > 2 * error(r))) unclear.push_back(r);
     }
-    if (unclear.empty()) return;
-    // Rows that floats cannot tell, searched in double.
-    const Block z_unclear = z(unclear, Eigen::all);
-    const Vector norms_unclear = norms(unclear);
-    const double error = blur(norms_unclear.maxCoeff());
-    if (error <= 1e-6 * typical) {
-      Scores<double> scores_unclear;
-      double_.find(z_unclear, scores_unclear);
-      for (std::size_t i = 0; i < unclear.size(); ++i) {
-        const auto r = static_cast<Index>(i);
-        put(nearest, unclear[i], scores_unclear.label(r), norms_unclear(r) - 2 * scores_unclear.first(r),
-            norms_unclear(r) - 2 * scores_unclear.second(r), error);
-      }
-      return;
-    }
-    RowVector x(data.cols());
-    for (const Index r : unclear) {
-      data.load_row(indices[static_cast<std::size_t>(r)], x);
-      double first = std::numeric_limits<double>::infinity(), second = first;
-      Index label = 0;
-      for (Index k = 0; k < centres_.rows(); ++k) {
-        const double distance = spread_.squared_distance(x, centres_.row(k));
-        second = std::min(second, std::max(first, distance));
-        if (distance < first) first = distance, label = k;
-      }
-      put(nearest, r, label, first, second, 0);
-    }
+    if (!unclear.empty()) find_in_double(data, indices, z(unclear, Eigen::all), typical, unclear, nearest);
   }
 
  private:
@@ -155,8 +131,9 @@ class CentreSearch {
   };
 
   /// Bound on the rounding of a squared distance of doubles.
-  double blur(double norm) const {
-    return 8 * std::numeric_limits<double>::epsilon() * (norm + largest_norm_ * largest_norm_);
+  template <class Norms>
+  auto blur(const Norms& norms) const {
+    return 8 * std::numeric_limits<double>::epsilon() * (norms + largest_norm_ * largest_norm_);
   }
 
   static Vector squared_norms(const Block& z) {
@@ -170,6 +147,36 @@ class CentreSearch {
     nearest.label[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(label);
     nearest.upper(row) = std::sqrt(std::max(0.0, first) + error);
     nearest.lower(row) = std::sqrt(std::max(0.0, second - error));
+  }
+
+  /// Searches again for some rows of a block.
+  ///
+  /// \param z        of these rows
+  /// \param unclear  where they stand in the block
+  template <class = void>
+  void find_in_double(const Data& data, const std::vector<Index>& indices, const Block& z, double typical,
+                      const std::vector<Index>& unclear, Nearest& nearest) const {
+    const Vector norms = squared_norms(z);
+    if (const double error = blur(norms.maxCoeff()); error <= 1e-6 * typical) {
+      Scores<double> scores;
+      double_.find(z, scores);
+      for (Index r = 0; r < z.rows(); ++r)
+        put(nearest, unclear[static_cast<std::size_t>(r)], scores.label(r), norms(r) - 2 * scores.first(r),
+            norms(r) - 2 * scores.second(r), error);
+      return;
+    }
+    RowVector x(data.cols());
+    for (const Index r : unclear) {
+      data.load_row(indices[static_cast<std::size_t>(r)], x);
+      double first = std::numeric_limits<double>::infinity(), second = first;
+      Index label = 0;
+      for (Index k = 0; k < centres_.rows(); ++k) {
+        const double distance = spread_.squared_distance(x, centres_.row(k));
+        second = std::min(second, std::max(first, distance));
+        if (distance < first) first = distance, label = k;
+      }
+      put(nearest, r, label, first, second, 0);
+    }
   }
 
   Matrix centres_;  // K x d

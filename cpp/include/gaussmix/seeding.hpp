@@ -155,7 +155,8 @@ class Seeding {
     }
     open.indices.resize(count);
     const auto n = static_cast<Index>(count);
-    open.x.setZero((n + distance_rows - 1) / distance_rows * distance_rows, data_.cols());
+    open.x.resize((n + distance_rows - 1) / distance_rows * distance_rows, data_.cols());
+    open.x.bottomRows(open.x.rows() - n).setZero();
     data_.load(open.indices, open.x.topRows(n), spread_.scale());
     open.weights.resize(n);
     for (Index r = 0; r < n; ++r) open.weights(r) = data_.weight(open.indices[static_cast<std::size_t>(r)]);
