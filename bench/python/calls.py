@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.mixture import GaussianMixture as ScikitLearn
 
-from bench.python.problems import REAL
+from bench.python.problems import REAL, Problem
 from bench.python.timing import ratio, seconds
 from gaussmix import GaussianMixture
 
@@ -62,6 +62,10 @@ def calls(size: float = 1.0) -> list[Call]:
 
     mean: Callable[[Any], float] = lambda result: float(np.mean(result))  # noqa: E731
     rows = f"{len(large):,} x 10, K=16"
+    seeded = {
+        data: Problem(int(size * 1_000_000), 16, 64 if size == 1 else 8, "diag", data)
+        for data in ("overlapping", "apart")
+    }
     return [
         fit("digits, 20 iterations from a start", digits, many, **_explicit(digits, many)),
         fit("digits, defaults", digits, many, random_state=0),
@@ -73,6 +77,17 @@ def calls(size: float = 1.0) -> list[Call]:
         fit("breast cancer, defaults", cancer, 4, random_state=0),
         fit(f"{len(pixels):,} pixels, defaults", pixels, 16, random_state=0),
         fit("200 x 2, 20 iterations from a start", small, 16, **_explicit(small, 16)),
+        *(
+            fit(
+                f"{problem.n:,} x 16, {data}, one iteration from k-means",
+                problem.rows(),
+                problem.k,
+                covariance_type="diag",
+                max_iter=1,
+                random_state=0,
+            )
+            for data, problem in seeded.items()
+        ),
         Call(f"predict, {rows}", lambda kind: models[kind].predict(large), mean),
         Call(f"predict_proba, {rows}", lambda kind: models[kind].predict_proba(large)[:, 0], mean),
         Call(f"score_samples, {rows}", lambda kind: models[kind].score_samples(large), mean),

@@ -217,14 +217,14 @@ class Seeding {
     const Index trials = visit.points.rows() - 1;
     const bool settled = settled_[static_cast<std::size_t>(lane)];
     const Vector reach = settled ? visit.nearest : visit.newest.cwiseMin(visit.nearest);
-    RowVector potentials = RowVector::Zero(trials);
+    RowVector masses_with = RowVector::Zero(trials);
     OpenRows buffer;
     Vector closest;
     Block distances;
     lanes_.for_blocks(lane, [&](Index first, Index rows) {
       const OpenRows& open = read(
           first, rows, buffer, [&](Index i) { return reach(nearest_[static_cast<std::size_t>(i)]) < 4 * closest_(i); });
-      potentials.array() += open.others;
+      masses_with.array() += open.others;
       if (open.indices.empty()) return;
       squared_distances(open.x, visit.points, distances);
       closest.resize(open.weights.size());
@@ -237,10 +237,10 @@ class Seeding {
         }
       }
       for (Index t = 0; t < trials; ++t)
-        potentials(t) += open.weights.dot(closest.cwiseMin(distances.col(1 + t).head(closest.size())));
+        masses_with(t) += open.weights.dot(closest.cwiseMin(distances.col(1 + t).head(closest.size())));
     });
     settled_[static_cast<std::size_t>(lane)] = 1;
-    return potentials;
+    return masses_with;
   }
 
   Data data_;
