@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -103,6 +104,7 @@ def compare_call(call: Call, repeats: int) -> CallTiming:
     times: dict[str, list[float]] = {name: [] for name in KINDS}
     for _ in range(repeats):
         for name, kind in KINDS.items():
+            time.sleep(0.2)  # threads that the other library left waiting for work are to sleep by then
             times[name].append(seconds(lambda kind=kind: call.run(kind)))  # type: ignore[misc]
     return CallTiming(
         call.name,
