@@ -61,7 +61,9 @@ class CentreSearch {
     std::vector<Index> unclear;
     for (Index r = 0; r < n; ++r) {
       nearest.label[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(scores.label(r));
-      if (!(first(r) - second(r) > 2 * error(r))) unclear.push_back(r);
+      // Where the bound is larger than 1e30 a product may have overflowed.
+      const bool told = error(r) < 1e30 && first(r) - second(r) > 2 * error(r);
+      if (!told) unclear.push_back(r);
     }
     if (!unclear.empty()) find_in_double(data, indices, z(unclear, Eigen::all), typical, unclear, nearest);
   }
