@@ -260,7 +260,8 @@ def wheel(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the Python tests with the lowest NumPy, scikit-learn, matplotlib, safetensors. Argument: a wheel to test.
 
-    With `quick` without those of the core's numbers and of Dask, which meet these packages as the others do.
+    With `quick` without those of the core's numbers, of files in parts and of Dask: the others meet NumPy and scikit-learn as
+    they do.
     """
     if sys.version_info >= (3, 13):
         session.error("NumPy 1.26 exists for Python 3.11 and 3.12 only; run nox with one of them.")
@@ -270,7 +271,7 @@ def lowest(session: nox.Session) -> None:
     versions = "import importlib.metadata as m; print(*sorted({f'{d.name}=={d.version}' for d in m.distributions()}))"
     session.run("python", "-c", versions)
     # Scripts, linters and types are for the newest, and the threads are those of the compiled core.
-    others = ["dask", "laws", "partial_fit", "quality"] if "quick" in session.posargs else []
+    others = ["chunked", "dask", "laws", "partial_fit", "quality"] if "quick" in session.posargs else []
     run_python_tests(session, *all_but("bench", "examples", "stress", "style", "threads", *others))
 
 
