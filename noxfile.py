@@ -260,7 +260,7 @@ def wheel(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the Python tests with the lowest NumPy, scikit-learn, matplotlib, safetensors. Argument: a wheel to test.
 
-    With `quick` without those of the core's numbers, of files in parts and of Dask: the others meet NumPy and scikit-learn as
+    With `quick` without those of the core's numbers, of files in parts and of Dask: the others meet these packages as
     they do.
     """
     if sys.version_info >= (3, 13):
