@@ -112,8 +112,11 @@ class Data {
     const auto row = [&rows](Index i) { return rows[static_cast<std::size_t>(i)]; };
     if (packed_) return pack(row, x, map);
     for (Index j = 0; j < x.cols(); ++j) {
-      const auto mapped = map(j);
-      for (Index i = 0; i < x.rows(); ++i) x(i, j) = mapped((*this)(row(i), j));
+      const Column& column = columns_[static_cast<std::size_t>(j)];
+      if (column.single)
+        gather_column<float>(column, row, x.col(j), map(j));
+      else
+        gather_column<double>(column, row, x.col(j), map(j));
     }
   }
 
@@ -194,6 +197,12 @@ class Data {
         for (Index r = done; r < n; ++r) target[r] = mapped(double{values(i + r)[j]});
       }
     }
+  }
+
+  template <class Scalar, class Row, class Map>
+  static void gather_column(const Column& column, const Row& row, Eigen::Ref<Vector> x, const Map& mapped) {
+    const auto* value = static_cast<const Scalar*>(column.values);
+    for (Index i = 0; i < x.size(); ++i) x(i) = mapped(double{value[row(i) * column.stride]});
   }
 
   template <class Scalar, class Map>

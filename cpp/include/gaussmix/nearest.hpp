@@ -52,7 +52,7 @@ class CentreSearch {
     const Index n = z.rows();
     const Eigen::ArrayXd error =
         slack * (norms.array().sqrt() + 0.5 * largest_norm_) +
-        (blur * (norms.array() + largest_norm_ * largest_norm_) + double{std::numeric_limits<float>::min()});
+        (blur() * (norms.array() + largest_norm_ * largest_norm_) + double{std::numeric_limits<float>::min()});
     const Eigen::ArrayXd first = scores.first.head(n).cast<double>(), second = scores.second.head(n).cast<double>();
     nearest.upper = ((norms.array() - 2.0 * first).max(0.0) + 2.0 * error).sqrt();
     // Of a single centre the second is infinite, whose root some of Eigen's registers do not know.
@@ -134,7 +134,7 @@ class CentreSearch {
   };
 
   /// The rounding of a squared distance of doubles is at most this times |z|^2 + |c|^2.
-  static constexpr double blur = 8 * std::numeric_limits<double>::epsilon();
+  double blur() const { return static_cast<double>(centres_.cols() + 8) * std::numeric_limits<double>::epsilon(); }
 
   static Vector squared_norms(const Block& z) {
     Vector norms = z.col(0).cwiseAbs2();
@@ -157,7 +157,7 @@ class CentreSearch {
   void find_in_double(const Data& data, const std::vector<Index>& indices, const Block& z, double typical,
                       const std::vector<Index>& unclear, Nearest& nearest) const {
     const Vector norms = squared_norms(z);
-    if (const double error = blur * (norms.maxCoeff() + largest_norm_ * largest_norm_); error <= 1e-6 * typical) {
+    if (const double error = blur() * (norms.maxCoeff() + largest_norm_ * largest_norm_); error <= 1e-6 * typical) {
       Scores<double> scores;
       double_.find(z, scores);
       for (Index r = 0; r < z.rows(); ++r)
