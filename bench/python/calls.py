@@ -80,7 +80,7 @@ def calls(size: float = 1.0) -> list[Call]:
         fit("200 x 2, 20 iterations from a start", small, 16, **_explicit(small, 16)),
         *(
             fit(
-                f"{problem.n:,} x 16, {data}, one iteration from k-means",
+                f"{problem.n:,} x 16, diag, {data}, one iteration from k-means",
                 problem.rows(),
                 problem.k,
                 covariance_type="diag",

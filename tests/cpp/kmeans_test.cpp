@@ -77,6 +77,20 @@ TEST(CentreSearch, finds_what_long_doubles_find) {
     }
 }
 
+TEST(CentreSearch, a_far_centre_is_searched_too) {
+  for (const double far : {1e3, 1e6, 1e12, 1e25}) {
+    const Matrix x = clusters(203, 4, 2);
+    Matrix centres = x.topRows(9);
+    centres.row(4).setConstant(far);
+    centres.row(6).setConstant(-far);
+    expect_found(x, centres, 1);
+    Matrix with_row = x;
+    with_row.row(17).setConstant(far);
+    expect_found(with_row, centres, 1e-3);
+    expect_found(with_row, centres.middleRows(4, 1), 1e-3);  // alone
+  }
+}
+
 TEST(CentreSearch, floats_that_do_not_tell_are_not_believed) {
   // Half of the rows in two clusters 1e-3 wide, whose squared distances floats about the mean blur to nothing.
   Matrix x = 1e-3 * normals(400, 3, 2), centres(3, 3);
@@ -249,6 +263,31 @@ TEST(KMeansSeeding, identical_rows) {
   kmeans.run(kmeans.rows(seeds));
   EXPECT_TRUE(kmeans.partition().centres == Matrix::Constant(4, 3, 4.5));
   EXPECT_EQ(kmeans.partition().inertia, 0);
+}
+
+TEST(KMeansSeeding, rows_that_need_not_be_read_change_nothing) {
+  // Few rows are packed, and all are read; a row without weight prevents that, and changes nothing else.
+  const Index n = 1500, d = 9;
+  const Matrix x = clusters(n, d, 92);
+  Matrix one_more(n + 1, d);
+  one_more << x, 100 * Matrix::Ones(1, d);
+  std::vector<double> weights(static_cast<std::size_t>(n + 1), 1.0);
+  weights.back() = 0;
+  Data unpacked(one_more);
+  unpacked.set_weights(weights.data());
+  for (const int n_threads : {1, 2, 3})
+    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+      const Random random(seed, Purpose::seeding);
+      EXPECT_EQ(KMeans(unpacked, 20, n_threads, {}).seed(random), KMeans(x, 20, 1, {}).seed(random));
+    }
+}
+
+TEST(KMeansSeeding, a_large_constant_beside_tiny_numbers) {
+  const Matrix x = 1e-300 * clusters(200, 3, 93);
+  Matrix wide(200, 4);
+  wide << x, Matrix::Constant(200, 1, 1e10);
+  const Random random(1, Purpose::seeding);
+  EXPECT_EQ(KMeans(wide, 8, 1, {}).seed(random), KMeans(x, 8, 1, {}).seed(random));
 }
 
 TEST(KMeansSeeding, first_row_is_drawn_in_proportion_to_weight) {

@@ -86,14 +86,7 @@ class Data {
   /// As above, each value as map(j)(value), j its column; of the first columns, as many as `x` has.
   template <class Map>
   void load(Index first, Eigen::Ref<Block> x, const Map& map) const {
-    if (packed_) return pack([first](Index i) { return first + i; }, x, map);
-    for (Index j = 0; j < x.cols(); ++j) {
-      const Column& column = columns_[static_cast<std::size_t>(j)];
-      if (column.single)
-        load_column<float>(column, first, x.col(j), map(j));
-      else
-        load_column<double>(column, first, x.col(j), map(j));
-    }
+    pack([first](Index i) { return first + i; }, x, map);
   }
 
   /// Copies rows first, first + 1, ... as doubles, one after the other, as many as `x` has.
@@ -106,18 +99,15 @@ class Data {
     }
   }
 
+  /// Packs the given rows as doubles, as many as `x` has.
+  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x) const {
+    load(rows, x, [](Index) { return [](double value) { return value; }; });
+  }
+
   /// Packs the given rows, as many as `x` has, each value as map(j)(value), j its column.
   template <class Map>
   void load(const std::vector<Index>& rows, Eigen::Ref<Block> x, const Map& map) const {
-    const auto row = [&rows](Index i) { return rows[static_cast<std::size_t>(i)]; };
-    if (packed_) return pack(row, x, map);
-    for (Index j = 0; j < x.cols(); ++j) {
-      const Column& column = columns_[static_cast<std::size_t>(j)];
-      if (column.single)
-        gather_column<float>(column, row, x.col(j), map(j));
-      else
-        gather_column<double>(column, row, x.col(j), map(j));
-    }
+    pack([&rows](Index i) { return rows[static_cast<std::size_t>(i)]; }, x, map);
   }
 
   /// Packs row i.
@@ -159,17 +149,23 @@ class Data {
 
   void check() const { require(rows_ > 0 && !columns_.empty(), "data must have at least one row and one column"); }
 
+  /// Row i of x becomes row(i) of the data.
   template <class Row, class Map>
   void pack(const Row& row, Eigen::Ref<Block> x, const Map& map) const {
-    if (columns_[0].single)
-      pack_values<float>(row, x, map);
-    else
-      pack_values<double>(row, x, map);
+    if (packed_ && columns_[0].single) return pack_rows<float>(row, x, map);
+    if (packed_) return pack_rows<double>(row, x, map);
+    for (Index j = 0; j < x.cols(); ++j) {
+      const Column& column = columns_[static_cast<std::size_t>(j)];
+      if (column.single)
+        pack_column<float>(column, row, x.col(j), map(j));
+      else
+        pack_column<double>(column, row, x.col(j), map(j));
+    }
   }
 
-  /// Packs rows whose columns are adjacent, turned in registers: row i is row(i) of the data.
+  /// Packs rows whose columns are adjacent, turned in registers.
   template <class Scalar, class Row, class Map>
-  void pack_values(const Row& row, Eigen::Ref<Block> x, const Map& map) const {
+  void pack_rows(const Row& row, Eigen::Ref<Block> x, const Map& map) const {
     using Vector = detail::Packet<double>;
     constexpr Index size = detail::packet_size<double>, few = 24;  // rows that stay in the first-level cache
     static_assert(few % size == 0);
@@ -200,15 +196,9 @@ class Data {
   }
 
   template <class Scalar, class Row, class Map>
-  static void gather_column(const Column& column, const Row& row, Eigen::Ref<Vector> x, const Map& mapped) {
-    const auto* value = static_cast<const Scalar*>(column.values);
-    for (Index i = 0; i < x.size(); ++i) x(i) = mapped(double{value[row(i) * column.stride]});
-  }
-
-  template <class Scalar, class Map>
-  static void load_column(const Column& column, Index first, Eigen::Ref<Vector> x, const Map& mapped) {
-    const auto* value = static_cast<const Scalar*>(column.values) + first * column.stride;
-    for (Index i = 0; i < x.size(); ++i) x(i) = mapped(double{value[i * column.stride]});
+  static void pack_column(const Column& column, const Row& row, Eigen::Ref<Vector> x, const Map& mapped) {
+    const auto* values = static_cast<const Scalar*>(column.values);
+    for (Index i = 0; i < x.size(); ++i) x(i) = mapped(double{values[row(i) * column.stride]});
   }
 
   std::vector<Column> columns_;

@@ -220,7 +220,11 @@ class KMeans {
   }
 
   static float rounded_up(double x) { return static_cast<float>(x * (1 + 1e-6)); }
-  static float rounded_down(double x) { return static_cast<float>(x * (x > 0 ? 1 - 1e-6 : 1 + 1e-6)); }
+  static float rounded_down(double x) {
+    // From an infinite bound no shift would ever be taken off.
+    const double finite = std::min<double>(x, std::numeric_limits<float>::max());
+    return static_cast<float>(finite * (x > 0 ? 1 - 1e-6 : 1 + 1e-6));
+  }
 
   /// Means of the clusters. An empty one moves to the row that is farthest from its centre.
   template <class = void>

@@ -47,13 +47,17 @@ class CentreSearch {
     Scores<float> scores;
     single_.find(z, scores);
     const Vector norms = squared_norms(z);
-    // Rounding z and c to floats, and d + 1 additions: each changes a product by at most 2^-24 of it.
-    const double slack = static_cast<double>(z.cols() + 4) * 0x1.1p-24 * largest_norm_;
     const Index n = z.rows();
-    const Eigen::ArrayXd error =
-        slack * (norms.array().sqrt() + 0.5 * largest_norm_) +
-        (blur() * (norms.array() + largest_norm_ * largest_norm_) + double{std::numeric_limits<float>::min()});
     const Eigen::ArrayXd first = scores.first.head(n).cast<double>(), second = scores.second.head(n).cast<double>();
+    // Two roundings to floats and d + 1 of the sum: each changes a product by at most 2^-24 of it.
+    const double slack = static_cast<double>(z.cols() + 4) * 0x1.1p-24;
+    // A centre farther from the mean than this scores less than the second whatever its rounding is, so that a far one does not
+    // take the others' digits: z c - |c|^2 / 2 <= -|c|^2 / 4 from |c| = 4 |z| on, and what is rounded is below 3 / 4 |c|^2.
+    Eigen::ArrayXd reach = Eigen::ArrayXd::Constant(n, largest_norm_);
+    const Eigen::ArrayXd lengths = norms.array().sqrt();
+    if (slack < 0.01) reach = reach.min((4.0 * lengths).max(2.1 * (-second).max(0.0).min(1e76).sqrt()));
+    const Eigen::ArrayXd error = slack * reach * (lengths + 0.5 * reach) + blur() * (norms.array() + reach.square()) +
+                                 double{std::numeric_limits<float>::min()};
     nearest.upper = ((norms.array() - 2.0 * first).max(0.0) + 2.0 * error).sqrt();
     // Of a single centre the second is infinite, whose root some of Eigen's registers do not know.
     nearest.lower = (norms.array() - 2.0 * (second + error)).max(0.0).min(1e76).sqrt();

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -48,18 +49,18 @@ class Seeding {
       centres_.bottomRows(1) = row_values(data_, {row});
       settled_.assign(static_cast<std::size_t>(lanes_.count), 0);
     };
-    choose(pick(weights, random.uniform(place++)[0], weight));
-    Vector lane_masses = potentials(centres_);
+    choose(row_at(find_place(weights, random.uniform(place++)[0]), weight));
+    Vector lane_masses;
+    if (k_ > 1) lane_masses = potentials(centres_);
     while (static_cast<Index>(chosen.size()) < k_) {
-      if (interrupt_ && interrupt_()) throw Stopped();
       // Where all rows coincide with centres, they are drawn by weight alone.
       const bool by_distance = lane_masses.maxCoeff() > 0;
+      std::vector<Place> places;
+      for (int t = 0; t < trials; ++t)
+        places.push_back(find_place(by_distance ? lane_masses : weights, random.uniform(place++)[0]));
+      if (by_distance) settle(places);
       std::vector<Index> drawn;
-      for (int t = 0; t < trials; ++t) {
-        const double u = random.uniform(place++)[0];
-        drawn.push_back(by_distance ? pick(lane_masses, u, contribution, [this](Index lane) { settle(lane); })
-                                    : pick(weights, u, weight));
-      }
+      for (const Place& at : places) drawn.push_back(by_distance ? row_at(at, contribution) : row_at(at, weight));
       const Matrix with_candidates = potentials(row_values(data_, drawn));
       Index best = 0;
       with_candidates.colwise().sum().minCoeff(&best);
@@ -78,7 +79,7 @@ class Seeding {
     const auto remaining = [&](Index i) { return taken[static_cast<std::size_t>(i)] ? 0.0 : data_.weight(i); };
     Vector lane_masses = masses(remaining);
     for (std::uint64_t place = 0; static_cast<Index>(chosen.size()) < k_; ++place) {
-      const Index i = pick(lane_masses, random.uniform(place)[0], remaining);
+      const Index i = row_at(find_place(lane_masses, random.uniform(place)[0]), remaining);
       if (i < 0) throw DegenerateData("There are fewer rows with a positive weight than components.");
       chosen.push_back(i);
       taken[static_cast<std::size_t>(i)] = true;
@@ -104,22 +105,26 @@ class Seeding {
     return sums;
   }
 
-  /// The row at which the cumulated mass passes u times the total; -1 if there is no mass.
-  template <class Mass>
-  Index pick(const Vector& lane_masses, double u, const Mass& mass) const {
-    return pick(lane_masses, u, mass, [](Index) {});
-  }
+  /// Where the cumulated mass passes u times the total: a lane, and the mass of it that comes before.
+  struct Place {
+    Index lane;
+    double before;
+  };
 
-  /// The same, where enter(lane) is called before the masses of its rows are asked for.
-  template <class Mass, class Enter>
-  Index pick(const Vector& lane_masses, double u, const Mass& mass, const Enter& enter) const {
+  static Place find_place(const Vector& lane_masses, double u) {
     double target = u * lane_masses.sum();
-    Index last_lane = lanes_.count - 1, lane = 0;
+    Index last_lane = lane_masses.size() - 1, lane = 0;
     while (last_lane > 0 && !(lane_masses(last_lane) > 0)) --last_lane;
     for (; lane < last_lane && target >= lane_masses(lane); ++lane) target -= lane_masses(lane);
-    enter(lane);
+    return {lane, target};
+  }
+
+  /// The row there; -1 if the lane has no mass.
+  template <class Mass>
+  Index row_at(const Place& place, const Mass& mass) const {
+    double target = place.before;
     Index last = -1;
-    for (Index i = lanes_.first(lane); i < lanes_.first(lane + 1); ++i) {
+    for (Index i = lanes_.first(place.lane); i < lanes_.first(place.lane + 1); ++i) {
       const double m = mass(i);
       if (!(m > 0)) continue;
       last = i;
@@ -129,7 +134,7 @@ class Seeding {
     return last;
   }
 
-  /// The rows of a block that must be read, in units of the spread, filled up to whole tiles.
+  /// The rows of a block that must be read, filled up to whole tiles.
   struct OpenRows {
     std::vector<Index> indices;
     Block x;
@@ -157,7 +162,7 @@ class Seeding {
     const auto n = static_cast<Index>(count);
     open.x.resize((n + distance_rows - 1) / distance_rows * distance_rows, data_.cols());
     open.x.bottomRows(open.x.rows() - n).setZero();
-    data_.load(open.indices, open.x.topRows(n), spread_.scale());
+    data_.load(open.indices, open.x.topRows(n));
     open.weights.resize(n);
     for (Index r = 0; r < n; ++r) open.weights(r) = data_.weight(open.indices[static_cast<std::size_t>(r)]);
     return open;
@@ -179,21 +184,28 @@ class Seeding {
   /// sum w closest over each lane, if each of the candidates were a further centre: lanes x candidates.
   template <class = void>
   Matrix potentials(const Matrix& candidates) {
+    if (interrupt_ && interrupt_()) throw Stopped();
     Matrix result(lanes_.count, candidates.rows());
     const Visit visit = prepare(candidates);
     parallel_for(lanes_.count, n_threads_, [&](Index lane) { result.row(lane) = look(lane, visit); });
     return result;
   }
 
-  /// Tells the rows of a lane of the newest centre.
+  /// Tells the rows of the lanes of some places of the newest centre.
   template <class = void>
-  void settle(Index lane) {
-    if (!settled_[static_cast<std::size_t>(lane)]) look(lane, prepare(Matrix(0, data_.cols())));
+  void settle(const std::vector<Place>& places) {
+    std::set<Index> lanes;
+    for (const Place& place : places)
+      if (!settled_[static_cast<std::size_t>(place.lane)]) lanes.insert(place.lane);
+    const std::vector<Index> open(lanes.begin(), lanes.end());
+    const Visit visit = prepare(Matrix(0, data_.cols()));
+    parallel_for(static_cast<Index>(open.size()), n_threads_,
+                 [&](Index i) { look(open[static_cast<std::size_t>(i)], visit); });
   }
 
   /// The newest centre and candidates for the next.
   struct Visit {
-    Matrix points;           ///< of them, in units of the spread
+    Matrix points;           ///< of them
     Vector newest, nearest;  ///< squared distances of each centre to the newest, and to the nearest of the candidates
   };
 
@@ -201,7 +213,6 @@ class Seeding {
   Visit prepare(const Matrix& candidates) const {
     Visit visit{Matrix(1 + candidates.rows(), data_.cols()), Vector(centres_.rows()), Vector(centres_.rows())};
     visit.points << centres_.bottomRows(1), candidates;
-    visit.points *= spread_.unit;
     for (Index c = 0; c < centres_.rows(); ++c) {
       visit.newest(c) = spread_.squared_distance(centres_.row(c), centres_.row(centres_.rows() - 1));
       visit.nearest(c) = std::numeric_limits<double>::infinity();
@@ -226,7 +237,7 @@ class Seeding {
           first, rows, buffer, [&](Index i) { return reach(nearest_[static_cast<std::size_t>(i)]) < 4 * closest_(i); });
       masses_with.array() += open.others;
       if (open.indices.empty()) return;
-      squared_distances(open.x, visit.points, distances);
+      squared_distances(open.x, visit.points, spread_.unit, distances);
       closest.resize(open.weights.size());
       for (Index r = 0; r < closest.size(); ++r) {
         const Index i = open.indices[static_cast<std::size_t>(r)];

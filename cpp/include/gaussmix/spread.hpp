@@ -28,11 +28,6 @@ struct Spread {
     return [this](Index j) { return [c = mean(j), unit = unit](double x) { return (x - c) * unit; }; };
   }
 
-  /// How it brings them to its unit alone, in which differences have the digits of the data.
-  auto scale() const {
-    return [this](Index) { return [unit = unit](double x) { return x * unit; }; };
-  }
-
   /// How passes over rows that look for a start are cut: into blocks that stay in the first-level cache.
   static Lanes lanes(const Data& data) {
     return Lanes(data.rows(), std::clamp<Index>(4096 / data.cols() / 32 * 32, 32, 256), 64);
@@ -49,18 +44,19 @@ inline Matrix row_values(const Data& data, const std::vector<Index>& indices) {
 /// What rows of `squared_distances` are a multiple of.
 inline constexpr Index distance_rows = 2 * detail::packet_size<double>;
 
-/// |x_n - c_t|^2 as sums of squared differences, exact at any offset.
+/// |x_n - c_t|^2 in units of a spread, as sums of squared differences: exact at any offset.
 ///
 /// \param x          n x d, n a multiple of `distance_rows`
 /// \param c          K x d
 /// \param distances  n x K
 template <class = void>
-void squared_distances(const Block& x, const Matrix& c, Block& distances) {
+void squared_distances(const Block& x, const Matrix& c, double unit, Block& distances) {
   using Packet = detail::Packet<double>;
   using namespace Eigen::internal;
   constexpr Index size = detail::packet_size<double>;
   eigen_assert(x.rows() % distance_rows == 0);
   distances.resize(x.rows(), c.rows());
+  const auto units = pset1<Packet>(unit);
   for (Index i = 0; i < x.rows(); i += 2 * size)
     for (Index t = 0; t < c.rows(); t += detail::tile_columns)
       detail::with_constant<detail::tile_columns>(std::min<Index>(detail::tile_columns, c.rows() - t), [&](auto n) {
@@ -71,7 +67,7 @@ void squared_distances(const Block& x, const Matrix& c, Block& distances) {
           for (int q = 0; q < n.value; ++q) {
             const auto centre = pset1<Packet>(c(t + q, j));
             for (int m = 0; m < 2; ++m) {
-              const auto difference = psub(rows[m], centre);
+              const auto difference = pmul(psub(rows[m], centre), units);
               sum[q][m] = pmadd(difference, difference, sum[q][m]);
             }
           }
