@@ -166,12 +166,12 @@ TYPED_TEST(Screened, gives_up_where_components_overlap) {
 TYPED_TEST(Screened, gives_up_half_way_and_on_rows_that_no_float_holds) {
   auto mixture = this->mixture_of(30);
   // At the mean of all components nothing can be dropped of components this wide.
-  Matrix x = rows_near(mixture, 1500, 5);
+  Matrix x = rows_near(mixture, 1000, 5);
   for (Index m = 0; m < mixture.covariances.rows(); ++m)
     TypeParam::rescale(mixture.covariances.row(m).data(),
                        RowVector::Constant(TestFixture::d, TestFixture::d > 8 ? 20 : 15));
   mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, mixture.means, mixture.covariances);
-  x.bottomRows(1100).rowwise() = RowVector(mixture.means.colwise().mean());
+  x.bottomRows(600).rowwise() = RowVector(mixture.means.colwise().mean());
   Vector log_norm;
   const LogProb<TypeParam> log_prob(mixture);
   const Index d = this->d;
