@@ -248,18 +248,14 @@ def compilers(session: nox.Session) -> None:
 @nox.session
 def wheel(session: nox.Session) -> None:
     """Build the sdist, from it the wheel, and try it without compiler or Eigen. Argument: a wheel to try."""
-    made = Path(session.posargs[0]) if session.posargs else build_wheel(session)
-    away = Path(session.create_tmp()).absolute() / "bare"
-    shutil.rmtree(away, ignore_errors=True)
-    session.run("python", "-m", "venv", str(away / "venv"))
-    scripts = away / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
-    python = str(scripts / "python")
-    session.run(python, "-m", "pip", "install", "-q", "--only-binary=:all:", str(made), "pytest", external=True)
-    test = Path("tests/python/test_minimal.py").absolute()
-    with session.chdir(away):
-        bare = {"PATH": str(scripts)}
-        session.run(python, "-c", "import gaussmix; gaussmix.show_config()", env=bare, external=True)
-        session.run(python, "-m", "pytest", str(test), env=bare, external=True)
+    made = (Path(session.posargs[0]) if session.posargs else build_wheel(session)).absolute()
+    # One of the same version that was installed before would be kept.
+    session.install("--force-reinstall", "--no-deps", str(made))
+    session.install("--only-binary=:all:", str(made), "pytest")
+    test, bare = Path("tests/python/test_minimal.py").absolute(), {"PATH": session.bin}
+    with session.chdir(session.create_tmp()):
+        session.run("python", "-c", "import gaussmix; gaussmix.show_config()", env=bare)
+        session.run("python", "-m", "pytest", str(test), env=bare)
 
 
 @nox.session
