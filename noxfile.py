@@ -84,7 +84,8 @@ def build_wheel(session: nox.Session) -> Path:
 def run_python_tests(session: nox.Session, *arguments: str, **environment: str) -> None:
     """Run pytest in two processes. Threads that wait are not to keep a processor from the other one."""
     environment["OMP_WAIT_POLICY"] = "passive"
-    session.run("pytest", "-n", "2", "--dist", "worksteal", *arguments, env=environment)
+    # A test that hangs fails, and shows where.
+    session.run("pytest", "-n", "2", "--dist", "worksteal", "--timeout", "600", *arguments, env=environment)
 
 
 @nox.session

@@ -60,7 +60,10 @@ def unknown_lengths(X=ROWS):
 @pytest.fixture(scope="module")
 def client():
     """Two worker processes of one thread, which talk over the loopback interface."""
+    # A worker that has died is started again at once. Where another one dies 15 s later, the cluster takes it for the
+    # first, still missing, and gives it up for good.
     with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -129,7 +132,7 @@ def test_a_killed_worker_costs_nothing_but_time(client, monkeypatch, tmp_path, w
     assert (tmp_path / "dead").exists()
     assert len(passes) == 1 + 7 + 3 + 1
     assert_same_bits(model, expected)
-    client.wait_for_workers(2)
+    client.wait_for_workers(2, timeout=120)
     assert set(client.nthreads()) != before  # one of them is new
 
 
