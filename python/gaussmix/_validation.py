@@ -130,6 +130,16 @@ def warn_of_small_weights(sample_weight: NDArray[np.float64] | None, n_component
         )
 
 
+def _check_floats(values: ArrayLike, name: str) -> NDArray[Any]:
+    """Check numbers as scikit-learn does, whose look at what else they might be takes longer than a small fit."""
+    if type(values) is np.ndarray and values.dtype in FLOATS and np.isfinite(values).all():
+        return values
+    checked: NDArray[Any] = check_array(
+        values, dtype=list(FLOATS), ensure_2d=False, allow_nd=True, ensure_min_samples=0, input_name=name
+    )
+    return checked
+
+
 def _check_shape(array: NDArray[Any], shape: tuple[int, ...], name: str) -> None:
     if array.shape != shape:
         raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
@@ -143,7 +153,7 @@ def check_mixture_weights(weights: ArrayLike, n_components: int) -> NDArray[Any]
     ValueError
         If they are not.
     """
-    checked: NDArray[Any] = check_array(weights, dtype=list(FLOATS), ensure_2d=False, input_name="weights")
+    checked = _check_floats(weights, "weights")
     _check_shape(checked, (n_components,), "weights")
     if (checked < 0).any() or (checked > 1).any():
         # The minimum stands where the maximum is announced: scikit-learn's wording, which its tests hold fast.
@@ -164,7 +174,7 @@ def check_means(means: ArrayLike, n_components: int, n_features: int) -> NDArray
     ValueError
         If they are not.
     """
-    checked: NDArray[Any] = check_array(means, dtype=list(FLOATS), ensure_2d=False, input_name="means")
+    checked = _check_floats(means, "means")
     _check_shape(checked, (n_components, n_features), "means")
     return checked
 
@@ -183,7 +193,7 @@ def check_matrices(
         If they are not.
     """
     name = f"{covariance_type} {kind}"
-    checked: NDArray[Any] = check_array(matrices, dtype=list(FLOATS), ensure_2d=False, allow_nd=True, input_name=name)
+    checked = _check_floats(matrices, name)
     shape = covariance_shape(covariance_type, n_components, n_features)
     _check_shape(checked, shape, name)
     if len(shape) < 2 or covariance_type == "diag":

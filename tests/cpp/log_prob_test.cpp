@@ -174,7 +174,7 @@ TYPED_TEST(LogProbOf, floats_near_the_model_go_single_within_their_own_digits) {
           const auto expected = static_cast<double>(e.log_norm[static_cast<std::size_t>(i)]);
           ASSERT_NEAR(block.log_norm(i), expected, gaussmix::single_limit * eps * (1 + std::abs(expected)));
         }
-        const Matrix r = block.single_table.topRows(n).template cast<double>();
+        const Matrix r = block.inverse_sum.asDiagonal() * block.single_table.topRows(n).template cast<double>();
         EXPECT_TRUE(close(r, e.r, gaussmix::single_limit * eps, 1));
         EXPECT_TRUE((block.single_table.bottomRows(block.single_table.rows() - n).array() == 0).all());
       }

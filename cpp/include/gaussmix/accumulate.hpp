@@ -96,7 +96,7 @@ struct DenseSums {
 
   template <class Panels, class Table>
   void add(Panels& panels, const Table& table, const BlockBuffers<Covariance>& block) {
-    panels.accumulate(table, block.weights, sums);
+    panels.accumulate(table, block.weights.cwiseProduct(block.inverse_sum), sums);
     Covariance::add_total(block.z, block.weights, total);
   }
 

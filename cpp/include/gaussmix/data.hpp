@@ -86,7 +86,7 @@ class Data {
   /// As above, each value as map(j)(value), j its column; of the first columns, as many as `x` has.
   template <class Map>
   void load(Index first, Eigen::Ref<Block> x, const Map& map) const {
-    pack([first](Index i) { return first + i; }, x, map);
+    pack(Consecutive{first}, x, map);
   }
 
   /// Copies rows first, first + 1, ... as doubles, one after the other, as many as `x` has.
@@ -147,6 +147,12 @@ class Data {
     return X::IsRowMajor ? x.innerStride() : x.outerStride();
   }
 
+  /// Rows first, first + 1, ...
+  struct Consecutive {
+    Index first;
+    Index operator()(Index i) const { return first + i; }
+  };
+
   void check() const { require(rows_ > 0 && !columns_.empty(), "data must have at least one row and one column"); }
 
   /// Row i of x becomes row(i) of the data.
@@ -171,7 +177,19 @@ class Data {
     static_assert(few % size == 0);
     const Index columns = size > 1 ? x.cols() / size * size : 0;  // in whole registers
     const auto* first = static_cast<const Scalar*>(columns_[0].values);
-    const auto values = [&row, first, stride = columns_[0].stride](Index i) { return first + row(i) * stride; };
+    const auto stride = columns_[0].stride;
+    const auto values = [&row, first, stride](Index i) { return first + row(i) * stride; };
+    if constexpr (std::is_same_v<Row, Consecutive>)
+      if (columns == 0 && stride == x.cols() && stride <= 4)
+        // With a stride that compilers know they turn the rows in registers too.
+        return detail::with_constant<4>(stride, [&](auto d) {
+          for (Index j = 0; j < d.value; ++j) {
+            const auto mapped = map(j);
+            const Scalar* from = values(0) + j;
+            double* to = x.col(j).data();
+            for (Index i = 0; i < x.rows(); ++i) to[i] = mapped(double{from[i * d.value]});
+          }
+        });
     for (Index i = 0; i < x.rows(); i += few) {
       const Index n = std::min(few, x.rows() - i), turned = columns > 0 ? n / size * size : 0;
       for (Index r = i; r < i + turned; r += size)

@@ -67,10 +67,11 @@ struct BlockBuffers {
   FeaturePanels<Covariance, double> panels;  ///< phi(z), dense kernel only
   Block offset;                              ///< (x - mu_k) * scale, in whole panels; centred kernel only
   Vector distances;                          ///< |U_k^T offset|^2
-  Block table;                               ///< weighted log-densities, then responsibilities; whole panels of rows
-  Vector log_norm;                           ///< log p(x_n)
-  Vector weights;                            ///< scaled weights of the rows
-  double radius2 = 0;                        ///< largest |z|^2
+  Block table;         ///< weighted log-densities, then r_nk but for a factor; whole panels of rows
+  Vector inverse_sum;  ///< the factor of each row
+  Vector log_norm;     ///< log p(x_n)
+  Vector weights;      ///< scaled weights of the rows
+  double radius2 = 0;  ///< largest |z|^2
   Kernel kernel = Kernel::dense;
   FeaturePanels<Covariance, float> single_panels;  ///< phi(z) and `table`, where the kernel is `single`
   Eigen::MatrixXf single_table;
@@ -79,8 +80,10 @@ struct BlockBuffers {
   /// rows x K
   auto responsibilities() const {
     eigen_assert(kernel != Kernel::single);
-    return table.topRows(rows());
+    return (table.topRows(rows()).array().colwise() * inverse_sum.array()).matrix();
   }
+
+  double responsibility(Index i, Index k) const { return table(i, k) * inverse_sum(i); }
 
   /// Whether a row that counts is so far out that its distances are no numbers any more.
   bool overflows() const {
@@ -95,6 +98,7 @@ struct BlockBuffers {
     offset.setZero(padded<double>(rows), d);
     distances.resize(rows);
     table.resize(padded<double>(rows), k);
+    inverse_sum.resize(rows);
     log_norm.resize(rows);
     weights.resize(rows);
   }
@@ -279,7 +283,8 @@ class LogProb {
 
   /// The kernel that the rows of a block need.
   Kernel kernel_of(BlockBuffers<Covariance>& block) const {
-    const Vector radii2 = block.z.cwiseAbs2().rowwise().sum();
+    Vector& radii2 = block.distances;
+    radii2 = block.z.cwiseAbs2().rowwise().sum();
     block.radius2 = radii2.maxCoeff();
     if (std::isnan(radii2.sum())) require(!block.z.hasNaN(), "the data must not contain NaN");
     const double radius = std::sqrt(block.radius2);
@@ -296,7 +301,7 @@ class LogProb {
   void expect_dense(Panels& panels, const Theta& theta, BlockBuffers<Covariance>& block, Table& table) const {
     panels.load(block.z);
     panels.multiply(theta, table);
-    normalize(block.rows(), table, block.log_norm);
+    normalize(block.rows(), table, block.log_norm, block.inverse_sum);
   }
 
   void expect_centred(BlockBuffers<Covariance>& block) const {
@@ -305,7 +310,7 @@ class LogProb {
       Covariance::squared_norms(block.offset, factor(k), block.distances);
       block.table.col(k).head(block.rows()) = constants_(k) - 0.5 * block.distances.array().min(largest_distance);
     }
-    normalize(block.rows(), block.table, block.log_norm);
+    normalize(block.rows(), block.table, block.log_norm, block.inverse_sum);
   }
 
   Matrix means_, factors_;  // factors in the frame

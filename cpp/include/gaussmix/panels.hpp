@@ -123,8 +123,9 @@ class Panels {
       });
   }
 
-  /// Takes the responsibilities r of the rows, filled up with zeros, times the weights w.
-  void weigh(const Table& r, const Vector& w) {
+  /// Takes the numbers r of the rows, filled up with zeros, times the weights w.
+  template <class Weights>
+  void weigh(const Table& r, const Eigen::MatrixBase<Weights>& w) {
     eigen_assert(r.rows() == count_ * height && w.size() <= r.rows());
     weights_.setZero(r.rows());
     weights_.head(w.size()) = w.array().template cast<Scalar>();
@@ -184,8 +185,9 @@ class FeaturePanels {
     }
   }
 
-  /// sums += Phi^T (w o r), with weights w of the rows and their responsibilities r, whose rows are filled up with zeros.
-  void accumulate(const Table& r, const Vector& w, FeatureSums<Scalar>& sums) {
+  /// sums += Phi^T (w o r), with weights w of the rows and K numbers r of each, whose rows are filled up with zeros.
+  template <class Weights>
+  void accumulate(const Table& r, const Eigen::MatrixBase<Weights>& w, FeatureSums<Scalar>& sums) {
     panels_.weigh(r, w);
     // From the last slice, which is the one that is here.
     for (Index first = (features_ - 1) / slice * slice; first >= 0; first -= slice) {

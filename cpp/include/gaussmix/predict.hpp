@@ -50,7 +50,7 @@ void responsibilities(const LogProb<Covariance>& log_prob, const Data& data, Sca
   const Index k = log_prob.n_components();
   detail::for_expected_blocks(log_prob, data, n_threads, [&](Index, Index first, const auto& block) {
     for (Index i = 0; i < block.rows(); ++i)
-      for (Index c = 0; c < k; ++c) out[(first + i) * k + c] = static_cast<Scalar>(block.table(i, c));
+      for (Index c = 0; c < k; ++c) out[(first + i) * k + c] = static_cast<Scalar>(block.responsibility(i, c));
   });
 }
 
@@ -61,8 +61,9 @@ void labels(const LogProb<Covariance>& log_prob, const Data& data, std::int64_t*
   detail::for_expected_blocks(log_prob, data, n_threads, [&](Index, Index first, const auto& block) {
     for (Index i = 0; i < block.rows(); ++i) {
       Index best = 0;
+      const auto r = [&](Index c) { return static_cast<Scalar>(block.responsibility(i, c)); };
       for (Index c = 1; c < block.table.cols(); ++c)
-        if (static_cast<Scalar>(block.table(i, c)) > static_cast<Scalar>(block.table(i, best))) best = c;
+        if (r(c) > r(best)) best = c;
       out[first + i] = best;
     }
   });

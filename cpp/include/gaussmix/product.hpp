@@ -125,22 +125,25 @@ namespace detail {
 
 /// scatter += sum_n a_n x_n^T over rows, d x d and row-major: what is above the diagonal and on it, and some of what is below.
 ///
-/// \param a  of columns in tiles of registers: a(c, width) is where the tile lies that begins at register c, row after row,
-///           `a_step(width)` apart
-template <class A, class Step>
-void add_symmetric(Index rows, Index d, const A& a, const Step& a_step, const double* x, Index x_step, Index x_stride,
-                   double* scatter) {
+/// \param a       columns in tiles of registers, each row after row
+/// \param a_tile  how far the tiles of neighbouring registers are apart
+/// \param a_step  how far the rows of a tile are apart; 0: they lie close together
+/// One function for all layouts: there are many tiles to be compiled.
+template <class = void>
+void add_symmetric(Index rows, Index d, const double* a, Index a_tile, Index a_step, const double* x, Index x_step,
+                   Index x_stride, double* scatter) {
   using Tiles = RegisterTiles<double>;
   const Index registers = Tiles::registers(d);
   for (Index c = 0; c < registers; c += Tiles::width(c, registers)) {
     const Index width = Tiles::width(c, registers), end = std::min((c + width) * Tiles::size, d);
+    const Index step = a_step > 0 ? a_step : width * Tiles::size;
     for (Index j = 0; j < end; j += tile_columns) {
       const Index below = std::max<Index>(j / Tiles::size - c, 0);  // registers of columns left of j
       with_constant<3>(width - below, [&](auto m) {
         const Index first = (c + below) * Tiles::size, kept = end - first;
         with_constant<tile_columns>(std::min<Index>(tile_columns, end - j), [&](auto n) {
           Tile<m.value, n.value, double> tile;
-          tile.add(rows, a(c) + below * Tiles::size, a_step(width), x + j * x_stride, x_step, x_stride);
+          tile.add(rows, a + c * a_tile + below * Tiles::size, step, x + j * x_stride, x_step, x_stride);
           constexpr Index stored = m.value * Tiles::size;
           alignas(64) double sum[n.value * stored];
           tile.store(sum, stored);
@@ -162,9 +165,7 @@ void add_scatter(const Block& x, const Eigen::Ref<const Vector>& r, double* scat
   const Index d = x.cols(), rows = r.size();
   detail::Numbers<double> weighted(rows * Tiles::registers(d) * Tiles::size);
   detail::weigh(x.data(), rows, x.outerStride(), d, r.data(), weighted.data());
-  detail::add_symmetric(
-      rows, d, [&](Index c) { return weighted.data() + c * rows * Tiles::size; },
-      [](Index width) { return width * Tiles::size; }, x.data(), 1, x.outerStride(), scatter);
+  detail::add_symmetric(rows, d, weighted.data(), rows * Tiles::size, 0, x.data(), 1, x.outerStride(), scatter);
 }
 
 /// The same of rows that lie one after the other. \param x  rows x d, see `row_stride`
@@ -176,9 +177,8 @@ void add_scatter(const Rows& x, const Eigen::Ref<const Vector>& r, double* scatt
   for (Index i = 0; i < r.size(); ++i)
     weighted.segment(i * stride, stride) =
         r(i) * Eigen::Map<const detail::Numbers<double>>(x.data() + i * stride, stride);
-  detail::add_symmetric(
-      x.rows(), x.cols(), [&](Index c) { return weighted.data() + c * RegisterTiles<double>::size; },
-      [stride](Index) { return stride; }, x.data(), stride, 1, scatter);
+  detail::add_symmetric(x.rows(), x.cols(), weighted.data(), RegisterTiles<double>::size, stride, x.data(), stride, 1,
+                        scatter);
 }
 
 namespace detail {

@@ -351,7 +351,7 @@ class Screen {
     };
     for_lists([&](const std::vector<Index>& rows, Vector& value) {
       for (std::size_t i = 0; i < rows.size(); ++i) value(static_cast<Index>(i)) -= block.log_norm(rows[i]);
-      value = (value.array().exp() - negligible<double>).cwiseMax(0.0).matrix();
+      value = (value.array().exp() - negligible).cwiseMax(0.0).matrix();
       for (std::size_t i = 0; i < rows.size(); ++i) sum(rows[i]) += value(static_cast<Index>(i));
     });
     block.log_norm.array() += sum.array().log();

@@ -121,9 +121,7 @@ struct Full {
     Matrix columns = Matrix::Zero(d, stride);
     columns.leftCols(d) = ConstSquare(u, d, d).transpose();
     Square(p, d, d).setZero();
-    detail::add_symmetric(
-        d, d, [&](Index c) { return columns.data() + c * RegisterTiles<double>::size; },
-        [stride](Index) { return stride; }, columns.data(), stride, 1, p);
+    detail::add_symmetric(d, d, columns.data(), RegisterTiles<double>::size, stride, columns.data(), stride, 1, p);
     symmetrize(p, d);
   }
 
