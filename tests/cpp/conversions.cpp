@@ -1,5 +1,5 @@
-// What instances.cpp does not instantiate, for `nox -s compilers`, which compiles it with all warnings of the compilers: a
-// warning in a template is seen only where somebody instantiates it, and whoever installs the headers has them as a system's.
+// What instances.cpp does not instantiate, to be compiled with all warnings of the compilers: a warning in a template is seen
+// only where somebody instantiates it, and whoever installs the headers has them as a system's.
 #include "gaussmix/gaussmix.hpp"
 #include "gaussmix/passes.hpp"
 

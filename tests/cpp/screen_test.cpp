@@ -55,7 +55,7 @@ struct Screened : testing::Test {
     log_prob.expect(Data(x), 0, x.rows(), block);
     for (Index i = 0; i < x.rows(); ++i)
       for (Index c = 0; c < k; ++c) {
-        const double off = std::abs(r(i, c) - block.responsibilities()(i, c));
+        const double off = std::abs(r(i, c) - block.responsibility(i, c));
         if (!(off <= (r(i, c) > 0 ? tolerance : std::exp(-40.0) * mixture.weights(c))))
           return testing::AssertionFailure() << "row " << i << ", component " << c << " off by " << off;
       }
