@@ -204,8 +204,9 @@ def check_matrices(
         for part in np.array_split(stack, 1 + stack.size // 2**20):  # many small ones at once, large ones one by one
             if len(part) == 0:
                 continue
-            tolerance = 1e-8 * np.abs(part).max(axis=(1, 2), keepdims=True)
-            symmetric = np.allclose(part, part.swapaxes(1, 2), atol=tolerance)
+            size = np.abs(part)
+            tolerance = 1e-8 * size.max(axis=(1, 2), keepdims=True) + 1e-5 * size
+            symmetric = (np.abs(part - part.swapaxes(1, 2)) <= tolerance).all()
             if not (symmetric and (kind == "covariance" or (np.linalg.eigvalsh(part) > 0).all())):
                 raise ValueError(f"'{name}' should be symmetric, positive-definite")
     return checked
