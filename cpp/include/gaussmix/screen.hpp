@@ -104,7 +104,6 @@ class Screen {
     if (bounds_.empty()) return false;
     const auto k = static_cast<std::size_t>(log_prob_.n_components());
     block.x.resize(rows, row_stride(log_prob_.n_features()));
-    block.x.rightCols(block.x.cols() - log_prob_.n_features()).setZero();
     block.offset.resize(pairs, block.x.cols());
     block.highest.resize(rows, log_prob_.n_components());
     block.weights.resize(rows);
@@ -238,7 +237,9 @@ class Screen {
   bool set_highest(const Bound& bound, const Data& data, Index first, Index at, Index n,
                    ScreenedBlock<Covariance>& block) const {
     if (at >= block.packed) {
-      data.load_rows(first + at, block.x.middleRows(at, n).leftCols(log_prob_.n_features()));
+      auto x = block.x.middleRows(at, n);
+      data.load_rows(first + at, x.leftCols(log_prob_.n_features()));
+      x.rightCols(x.cols() - log_prob_.n_features()).setZero();
       block.packed = at + n;
     }
     block.z.resize(n, bound.columns);
