@@ -70,7 +70,9 @@ class Screen {
   static Index block_rows(Index n, Index d, Index k) {
     const Index part = gaussmix::block_rows<Covariance>(d, k);
     const Index most = std::clamp<Index>((Index{1} << 20) / k, 240, 2048) / part * part;
-    const Index fewest = std::clamp<Index>(8 * k, 240, std::max<Index>(most / 2, 240));
+    // A triangular product takes eight rows together, a distance from variances one by one.
+    const Index of_each = Covariance::entries(d) > d ? 8 : 4;
+    const Index fewest = std::clamp<Index>(of_each * k, 240, std::max<Index>(most / 2, 240));
     Index blocks = 1;
     while (blocks < 8 && n >= 2 * blocks * fewest) blocks *= 2;
     if (blocks == 8) blocks = std::max<Index>(1, (n + 4 * most) / (8 * most)) * 8;
