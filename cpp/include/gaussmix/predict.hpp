@@ -60,11 +60,14 @@ template <class Scalar, class Covariance>
 void labels(const LogProb<Covariance>& log_prob, const Data& data, std::int64_t* out, int n_threads = 1) {
   detail::for_expected_blocks(log_prob, data, n_threads, [&](Index, Index first, const auto& block) {
     for (Index i = 0; i < block.rows(); ++i) {
-      Index best = 0;
-      const auto r = [&](Index c) { return static_cast<Scalar>(block.responsibility(i, c)); };
-      for (Index c = 1; c < block.table.cols(); ++c)
-        if (r(c) > r(best)) best = c;
-      out[first + i] = best;
+      Scalar highest = -1;
+      for (Index c = 0; c < block.table.cols(); ++c) {
+        const auto r = static_cast<Scalar>(block.responsibility(i, c));
+        if (r > highest) {
+          highest = r;
+          out[first + i] = c;
+        }
+      }
     }
   });
 }
