@@ -66,7 +66,7 @@ struct BlockBuffers {
   Block z;                                   ///< rows in the frame
   FeaturePanels<Covariance, double> panels;  ///< phi(z), dense kernel only
   Block offset;                              ///< (x - mu_k) * scale, in whole panels; centred kernel only
-  Vector distances;                          ///< |U_k^T offset|^2
+  Vector distances;                          ///< |z|^2, then |U_k^T offset|^2
   Block table;         ///< weighted log-densities, then r_nk but for a factor; whole panels of rows
   Vector inverse_sum;  ///< the factor of each row
   Vector log_norm;     ///< log p(x_n)
@@ -83,6 +83,7 @@ struct BlockBuffers {
     return (table.topRows(rows()).array().colwise() * inverse_sum.array()).matrix();
   }
 
+  /// r_ik, as above
   double responsibility(Index i, Index k) const { return table(i, k) * inverse_sum(i); }
 
   /// Whether a row that counts is so far out that its distances are no numbers any more.

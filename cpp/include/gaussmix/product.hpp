@@ -124,11 +124,11 @@ void scaled_squared_norms(const Rows& x, const double* scale, Eigen::Ref<Vector>
 namespace detail {
 
 /// scatter += sum_n a_n x_n^T over rows, d x d and row-major: what is above the diagonal and on it, and some of what is below.
+/// One function for all layouts: there are many tiles to be compiled.
 ///
 /// \param a       columns in tiles of registers, each row after row
 /// \param a_tile  how far the tiles of neighbouring registers are apart
 /// \param a_step  how far the rows of a tile are apart; 0: they lie close together
-/// One function for all layouts: there are many tiles to be compiled.
 template <class = void>
 void add_symmetric(Index rows, Index d, const double* a, Index a_tile, Index a_step, const double* x, Index x_step,
                    Index x_stride, double* scatter) {
