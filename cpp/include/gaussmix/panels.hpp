@@ -140,8 +140,12 @@ class Panels {
       detail::with_constant<3>(Tiles::width(c, registers), [&](auto m) {
         constexpr Index width = m.value * Tiles::size;
         const Scalar* weighted = weighted_.data() + c * Tiles::size * count_ * height;
-        for (Index f = 0; f < depth; f += detail::tile_columns)
-          detail::with_constant<detail::tile_columns>(std::min<Index>(detail::tile_columns, depth - f), [&](auto n) {
+        // With few registers of components more features, so that many sums run side by side.
+        constexpr int most = m.value < 3 ? 3 * detail::tile_columns / 2 : detail::tile_columns;
+        for (Index f = 0, even; f < depth; f += even) {
+          const Index tiles = (depth - f + most - 1) / most;
+          even = (depth - f + tiles - 1) / tiles;
+          detail::with_constant<most>(even, [&](auto n) {
             detail::Tile<m.value, n.value, Scalar> tile;
             for (Index p = 0; p < count_; ++p)
               tile.add(height, weighted + p * height * width, width, phi_.data() + (p * slice_ + f) * height, 1,
@@ -151,6 +155,7 @@ class Panels {
             Eigen::Map<Eigen::Array<double, n.value * width, 1>> target(sums.tile(c, first + f));
             target += Eigen::Map<Eigen::Array<Scalar, n.value * width, 1>>(sum).template cast<double>();
           });
+        }
       });
   }
 
