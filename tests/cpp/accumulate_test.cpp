@@ -9,15 +9,9 @@ namespace {
 using namespace problems;
 using gaussmix::accumulate;
 using gaussmix::Data;
-using gaussmix::Statistics;
 
 template <class Covariance>
-struct Accumulate : testing::Test {
-  static bool same_bits(const Statistics<Covariance>& a, const Statistics<Covariance>& b) {
-    return a.counts == b.counts && a.means == b.means && a.covariances == b.covariances &&
-           a.log_likelihood == b.log_likelihood && a.total_weight == b.total_weight;
-  }
-};
+struct Accumulate : testing::Test {};
 TYPED_TEST_SUITE(Accumulate, AllTypes, TypeNames);
 
 TYPED_TEST(Accumulate, equals_the_reference) {
@@ -109,22 +103,22 @@ TYPED_TEST(Accumulate, every_view_of_the_same_numbers_gives_the_same_bits) {
   const Floats single = rows_near(mixture, n, 10).template cast<float>();
   const Matrix x = single.cast<double>();
   const auto expected = accumulate(mixture, Data(x));
-  EXPECT_TRUE(this->same_bits(accumulate(mixture, Data(single)), expected));
+  EXPECT_TRUE(same_bits(accumulate(mixture, Data(single)), expected));
 
   const Eigen::MatrixXd by_column = x;
-  EXPECT_TRUE(this->same_bits(accumulate(mixture, Data(by_column)), expected));
+  EXPECT_TRUE(same_bits(accumulate(mixture, Data(by_column)), expected));
 
   Matrix wide = Matrix::Constant(n, 2 * d + 1, std::nan(""));  // every second column of a wider array
   for (Index j = 0; j < d; ++j) wide.col(2 * j) = x.col(j);
-  EXPECT_TRUE(this->same_bits(accumulate(mixture, Data(wide.data(), n, d, 2 * d + 1, 2)), expected));
+  EXPECT_TRUE(same_bits(accumulate(mixture, Data(wide.data(), n, d, 2 * d + 1, 2)), expected));
 
   const Matrix reversed = x.colwise().reverse();
-  EXPECT_TRUE(this->same_bits(accumulate(mixture, Data(reversed.data() + (n - 1) * d, n, d, -d)), expected));
+  EXPECT_TRUE(same_bits(accumulate(mixture, Data(reversed.data() + (n - 1) * d, n, d, -d)), expected));
 
   const Vector first = x.col(0);
   const Eigen::VectorXf second = single.col(1);
   const Data columns({{first.data(), 1, false}, {second.data(), 1, true}, {x.data() + 2, d, false}}, n);
-  EXPECT_TRUE(this->same_bits(accumulate(mixture, columns), expected));
+  EXPECT_TRUE(same_bits(accumulate(mixture, columns), expected));
 }
 
 TYPED_TEST(Accumulate, same_bits_at_any_number_of_threads) {
@@ -133,7 +127,7 @@ TYPED_TEST(Accumulate, same_bits_at_any_number_of_threads) {
   const auto expected = accumulate(mixture, Data(x), 1);
   for (const int n_threads : {2, 3, 8})
     for (int repeat = 0; repeat < 3; ++repeat)
-      EXPECT_TRUE(this->same_bits(accumulate(mixture, Data(x), n_threads), expected)) << n_threads;
+      EXPECT_TRUE(same_bits(accumulate(mixture, Data(x), n_threads), expected)) << n_threads;
 }
 
 TYPED_TEST(Accumulate, dense_and_centred_blocks_in_one_pass) {
@@ -217,7 +211,7 @@ TYPED_TEST(Accumulate, floats_keep_their_digits) {
     data.set_weights(weights.data());
     const auto s = accumulate(mixture, data);
     EXPECT_TRUE(close(s, reference::accumulate(mixture, x.template cast<double>(), weights), 1e-5L)) << k;
-    EXPECT_TRUE(this->same_bits(accumulate(mixture, data, 2), s));
+    EXPECT_TRUE(same_bits(accumulate(mixture, data, 2), s));
   }
 }
 

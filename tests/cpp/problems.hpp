@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gaussmix/mixture.hpp"
+#include "gaussmix/statistics.hpp"
 #include "reference.hpp"
 
 namespace problems {
@@ -100,6 +101,12 @@ template <class Covariance>
 bool same_bits(const gaussmix::Mixture<Covariance>& a, const gaussmix::Mixture<Covariance>& b) {
   return a.weights == b.weights && a.means == b.means && a.covariances == b.covariances &&
          a.precisions_cholesky == b.precisions_cholesky;
+}
+
+template <class Covariance>
+bool same_bits(const gaussmix::Statistics<Covariance>& a, const gaussmix::Statistics<Covariance>& b) {
+  return a.counts == b.counts && a.means == b.means && a.covariances == b.covariances &&
+         a.log_likelihood == b.log_likelihood && a.total_weight == b.total_weight;
 }
 
 template <class Covariance>

@@ -21,6 +21,7 @@
 #include "gaussmix/parallel.hpp"
 #include "gaussmix/screen.hpp"
 #include "gaussmix/statistics.hpp"
+#include "gaussmix/total_scatter.hpp"
 
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
@@ -90,14 +91,15 @@ namespace detail {
 template <class Covariance, class Scalar>
 struct DenseSums {
   FeatureSums<Scalar> sums;
-  Matrix total;  // tied: d x d
+  Matrix total;  // tied: d x d, unless it is known
 
-  DenseSums(Index k, Index d) : sums(Covariance::features(d), k), total(Matrix::Zero(Covariance::shared ? d : 0, d)) {}
+  DenseSums(Index k, Index d, bool total_known)
+      : sums(Covariance::features(d), k), total(Matrix::Zero(Covariance::shared && !total_known ? d : 0, d)) {}
 
   template <class Panels, class Table>
   void add(Panels& panels, const Table& table, const BlockBuffers<Covariance>& block) {
     panels.accumulate(table, block.weights.cwiseProduct(block.inverse_sum), sums);
-    Covariance::add_total(block.z, block.weights, total);
+    if (total.size() > 0) Covariance::add_total(block.z, block.weights, total);
   }
 
   DenseSums& operator+=(const DenseSums& other) {
@@ -108,7 +110,7 @@ struct DenseSums {
 
   Moments<Covariance> moments(Index d, int n_threads) const {
     Moments<Covariance> result(sums.n_components(), d);
-    if (Covariance::shared) result.second = Eigen::Map<const Matrix>(total.data(), 1, total.size());
+    if (total.size() > 0) result.second = Eigen::Map<const Matrix>(total.data(), 1, total.size());
     parallel_for(sums.n_components(), worth_threads(result.second, n_threads), [&](Index k) {
       const Vector own = sums.column(k);
       result.counts(k) = own(0);
@@ -119,21 +121,19 @@ struct DenseSums {
   }
 };
 
-/// Lanes for a pass over n rows of d numbers whose accumulators hold `numbers` doubles each: together those of one kernel
-/// stay within 20 MB or a quarter of the data, and a lane has the rows that pay for them. A power of two, so that no
-/// thread waits for the last lane of others.
-inline Index max_lanes(Index n, Index d, Index numbers) {
-  const Index budget = std::max<Index>(2'500'000, n * d / 4), rows = std::max<Index>(n / 256, 2);
-  const Index most = std::clamp<Index>(budget / std::max<Index>(numbers, 1), 2, rows);
-  Index lanes = 2;
-  while (2 * lanes <= most && lanes < 64) lanes *= 2;
-  return lanes;
-}
-
 /// Numbers that the sums of a lane hold: components fill registers, of at most eight.
 template <class Covariance>
 Index sum_numbers(Index k, Index d) {
   return Covariance::features(d) * ((k + 7) / 8 * 8) + (Covariance::shared ? d * d : 0);
+}
+
+/// mine += theirs, of what may be missing.
+template <class Part>
+void add(std::optional<Part>& mine, std::optional<Part>& theirs) {
+  if (mine && theirs)
+    *mine += *theirs;
+  else if (theirs)
+    mine = std::move(theirs);
 }
 
 /// What one lane of a pass sums up; each kind of moments is made when the first block needs it.
@@ -145,21 +145,12 @@ struct Sums {
   double log_likelihood = 0, total_weight = 0;
 
   Sums& operator+=(Sums& other) {
-    add(dense, other.dense);
-    add(single, other.single);
-    add(centred, other.centred);
+    detail::add(dense, other.dense);
+    detail::add(single, other.single);
+    detail::add(centred, other.centred);
     log_likelihood += other.log_likelihood;
     total_weight += other.total_weight;
     return *this;
-  }
-
- private:
-  template <class Part>
-  static void add(std::optional<Part>& mine, std::optional<Part>& theirs) {
-    if (mine && theirs)
-      *mine += *theirs;
-    else if (theirs)
-      mine = std::move(theirs);
   }
 };
 
@@ -171,21 +162,26 @@ struct Sums {
 ///                   many rows of floats may be computed as such
 /// \param data       n x d rows, with weights or without
 /// \param n_threads  threads at most
+/// \param total      if given, the `total_scatter` of the data: a shared covariance needs no other, unless some rows are
+///                   so far out that they may go centred
 /// \returns counts, means and covariances under the responsibilities of the model, and its log-likelihood; a component
 ///          without a count keeps the mean that it has
 /// \throws std::invalid_argument if the sizes differ
 /// \throws DegenerateData if the squares of the data overflow
 template <class Covariance>
-Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1) {
+Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1,
+                                  const TotalScatter* total = nullptr) {
   require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Index k = log_prob.n_components(), d = log_prob.n_features();
   const Index block_rows = Screen<Covariance>::block_rows(data.rows(), d, k);
   const Screen<Covariance> screen(log_prob, block_rows, n_threads);
-  const Lanes lanes(data.rows(), block_rows, detail::max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));
+  const Lanes lanes(data.rows(), block_rows, max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));
   std::vector<detail::Sums<Covariance>> parts(static_cast<std::size_t>(lanes.count));
+  const bool total_known = Covariance::shared && total && !log_prob.blurred(total->radius(log_prob.frame()));
 
   parallel_for(lanes.count, worth_threads(2 * flops<Covariance>(data.rows(), d, k), n_threads), [&](Index lane) {
     BlockBuffers<Covariance> block;
+    block.total_known = total_known;
     ScreenedBlock<Covariance> screened;
     auto& sums = parts[static_cast<std::size_t>(lane)];
     const auto add_likelihood = [&](const Vector& w, const Vector& log_norm) {
@@ -196,11 +192,11 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
       if (block.overflows()) throw DegenerateData(overflow_message);
       add_likelihood(block.weights, block.log_norm);
       if (block.kernel == Kernel::dense) {
-        if (!sums.dense) sums.dense.emplace(k, d);
+        if (!sums.dense) sums.dense.emplace(k, d, total_known);
         return sums.dense->add(block.panels, block.table, block);
       }
       if (block.kernel == Kernel::single) {
-        if (!sums.single) sums.single.emplace(k, d);
+        if (!sums.single) sums.single.emplace(k, d, total_known);
         return sums.single->add(block.single_panels, block.single_table, block);
       }
       if (!sums.centred) sums.centred.emplace(k, d);
@@ -234,10 +230,22 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
     else
       all = std::move(part);
   };
-  const Matrix origin = log_prob.frame().origin.replicate(k, 1);
   if (sums.centred) merge(std::move(*sums.centred), log_prob.means());
-  if (sums.dense) merge(sums.dense->moments(d, n_threads), origin);
-  if (sums.single) merge(sums.single->moments(d, n_threads), origin);
+  // Dense sums are about the same origin, be they of double or of float.
+  std::optional<Moments<Covariance>> dense, single;
+  if (sums.dense) dense = sums.dense->moments(d, n_threads);
+  if (sums.single) single = sums.single->moments(d, n_threads);
+  detail::add(dense, single);
+  if (dense) {
+    if (total_known) {
+      const Matrix known = total->about(log_prob.frame());
+      dense->second = Eigen::Map<const Matrix>(known.data(), 1, known.size());
+      Matrix precision(d, d);
+      Covariance::precision(log_prob.factor(0), d, precision.data());
+      sums.log_likelihood -= 0.5 * precision.cwiseProduct(known).sum();
+    }
+    merge(std::move(*dense), log_prob.frame().origin.replicate(k, 1));
+  }
   auto statistics = all ? std::move(*all) : Statistics<Covariance>(k, d);
   for (Index c = 0; c < k; ++c)
     if (!(statistics.counts(c) > 0)) statistics.means.row(c) = log_prob.means().row(c);
@@ -251,8 +259,8 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
 /// The same of a mixture. \param exact  whether many rows of floats are computed in double all the same
 template <class Covariance>
 Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data& data, int n_threads = 1,
-                                  bool exact = false) {
-  return accumulate(LogProb<Covariance>(mixture, n_threads, !exact && may_be_single(data)), data, n_threads);
+                                  bool exact = false, const TotalScatter* total = nullptr) {
+  return accumulate(LogProb<Covariance>(mixture, n_threads, !exact && may_be_single(data)), data, n_threads, total);
 }
 
 }  // namespace GAUSSMIX_ABI

@@ -30,6 +30,7 @@
 #include "gaussmix/seeding.hpp"
 #include "gaussmix/spread.hpp"
 #include "gaussmix/statistics.hpp"
+#include "gaussmix/total_scatter.hpp"
 #include "gaussmix/types.hpp"
 #include "gaussmix/version.hpp"
 

@@ -50,7 +50,7 @@ template <class Covariance>
 Statistics<Covariance> statistics_of_labels(const Data& data, const Matrix& centres, const std::int32_t* labels,
                                             const Frame& frame, int n_threads) {
   const Index k = centres.rows(), d = centres.cols();
-  const Lanes lanes(data.rows(), 1024, detail::max_lanes(data.rows(), d, Covariance::entries(d) * k));
+  const Lanes lanes(data.rows(), 1024, max_lanes(data.rows(), d, Covariance::entries(d) * k));
   std::vector<Moments<Covariance>> parts(static_cast<std::size_t>(lanes.count), Moments<Covariance>(k, d));
   parallel_for(lanes.count, n_threads, [&](Index lane) {
     auto& moments = parts[static_cast<std::size_t>(lane)];
@@ -107,7 +107,7 @@ Statistics<Covariance> statistics_of_random(const Data& data, Index k, const Spr
   const Index d = data.cols(), pairs = (k + 1) / 2;
   const Frame frame{spread.mean, RowVector::Constant(d, spread.unit)};
   const Lanes lanes(data.rows(), block_rows<Covariance>(d, k),
-                    detail::max_lanes(data.rows(), d, Covariance::entries(d) * k));
+                    max_lanes(data.rows(), d, Covariance::entries(d) * k));
   std::vector<std::uint64_t> before(static_cast<std::size_t>(lanes.count) + 1, 0);
   for (Index lane = 0; lane < lanes.count; ++lane) {
     auto& next = before[static_cast<std::size_t>(lane) + 1];

@@ -14,8 +14,8 @@ static_assert(std::tuple_size_v<gaussmix::Covariances> == 4, "a new covariance t
 #define GAUSSMIX_INSTANCES_OF(KEYWORD, C)                                                                       \
   KEYWORD template class LogProb<C>;                                                                            \
   KEYWORD template class Screen<C>;                                                                             \
-  KEYWORD template Statistics<C> accumulate<C>(const LogProb<C>&, const Data&, int);                            \
-  KEYWORD template Statistics<C> accumulate<C>(const Mixture<C>&, const Data&, int, bool);                      \
+  KEYWORD template Statistics<C> accumulate<C>(const LogProb<C>&, const Data&, int, const TotalScatter*);       \
+  KEYWORD template Statistics<C> accumulate<C>(const Mixture<C>&, const Data&, int, bool, const TotalScatter*); \
   KEYWORD template Mixture<C> maximize<C>(const Statistics<C>&, double, Repairs*, int);                         \
   KEYWORD template Statistics<C> initialize<C>(const Data&, Index, Initialization, const Start&, std::uint64_t, \
                                                std::uint32_t, int, const Interrupt&);                           \

@@ -73,6 +73,7 @@ struct BlockBuffers {
   Vector weights;      ///< scaled weights of the rows
   double radius2 = 0;  ///< largest |z|^2
   Kernel kernel = Kernel::dense;
+  bool total_known = false;  ///< asks for `log_norm` without the term that all components share, whose sum is known
   FeaturePanels<Covariance, float> single_panels;  ///< phi(z) and `table`, where the kernel is `single`
   Eigen::MatrixXf single_table;
 
@@ -214,7 +215,7 @@ class LogProb {
     } else {
       expect_dense(block.panels, theta_, block, block.table);
     }
-    if (!Covariance::shared) return;
+    if (!Covariance::shared || block.total_known) return;
     // The term that all components share, and that the features leave out.
     block.offset.topRows(rows) = block.z;
     Covariance::squared_norms(block.offset, factors_.row(0).data(), block.distances);

@@ -131,6 +131,17 @@ struct Lanes {
   }
 };
 
+/// Lanes for a pass over n rows of d numbers whose accumulators hold `numbers` doubles each: together those of one kernel
+/// stay within 20 MB or a quarter of the data, and a lane has the rows that pay for them. A power of two, so that no
+/// thread waits for the last lane of others.
+inline Index max_lanes(Index n, Index d, Index numbers) {
+  const Index budget = std::max<Index>(2'500'000, n * d / 4), rows = std::max<Index>(n / 256, 2);
+  const Index most = std::clamp<Index>(budget / std::max<Index>(numbers, 1), 2, rows);
+  Index lanes = 2;
+  while (2 * lanes <= most && lanes < 64) lanes *= 2;
+  return lanes;
+}
+
 /// Adds up what lanes made, in order; it is used up.
 template <class Part>
 Part sum_in_order(std::vector<Part>& parts) {

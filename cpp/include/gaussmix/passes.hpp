@@ -3,6 +3,7 @@
 // `Statistics` from their parts.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "gaussmix/accumulate.hpp"
@@ -36,10 +37,12 @@ template <class Covariance>
 class PassesOverData : public Passes<Covariance> {
  public:
   /// \param exact  whether many rows of floats are computed in double all the same
-  PassesOverData(const Data& data, int n_threads, bool exact) : data_(data), n_threads_(n_threads), exact_(exact) {}
+  PassesOverData(const Data& data, int n_threads, bool exact) : data_(data), n_threads_(n_threads), exact_(exact) {
+    if (Covariance::shared) total_ = total_scatter(data, n_threads);
+  }
 
   Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture) const override {
-    return gaussmix::accumulate(mixture, data_, n_threads_, exact_);
+    return gaussmix::accumulate(mixture, data_, n_threads_, exact_, total_ ? &*total_ : nullptr);
   }
 
   double score(const Mixture<Covariance>& mixture) const override {
@@ -64,6 +67,7 @@ class PassesOverData : public Passes<Covariance> {
   Data data_;
   int n_threads_;
   bool exact_;
+  std::optional<TotalScatter> total_;  // of a shared covariance, for all passes
 };
 
 }  // namespace GAUSSMIX_ABI

@@ -1,0 +1,120 @@
+// The scatter of all rows, and passes that are given it, against sums in long double and passes that gather it.
+#include "gaussmix/total_scatter.hpp"
+
+#include "gaussmix/instances.hpp"
+#include "gaussmix/passes.hpp"
+#include "problems.hpp"
+
+namespace {
+
+using namespace problems;
+using gaussmix::accumulate;
+using gaussmix::Data;
+using gaussmix::Tied;
+using gaussmix::total_scatter;
+
+TEST(TotalScatter, about_any_origin_is_the_sum_over_the_rows) {
+  for (const Index n : {1, 700, 3000})
+    for (const Index d : {1, 3, 17}) {
+      Matrix x = normals(n, d, 1);
+      x.rowwise() += RowVector::LinSpaced(d, -50, 50);
+      const auto weights = uniforms(static_cast<std::size_t>(n), 0, 3, 2);
+      Data data(x);
+      data.set_weights(weights.data());
+      const auto total = total_scatter(data, 1);
+      const gaussmix::Frame frame{x.row(0), RowVector::Constant(d, 0.25)};
+      const Matrix about = total.about(frame);
+      Real radius = 0;
+      reference::Table expected(d, d);
+      for (Index i = 0; i < n; ++i) {
+        Real square = 0;
+        for (Index j = 0; j < d; ++j) {
+          const Real zj = (Real{x(i, j)} - x(0, j)) / 4;
+          square += zj * zj;
+          for (Index l = 0; l < d; ++l) expected(j, l) += data.weight(i) * zj * (Real{x(i, l)} - x(0, l)) / 4;
+        }
+        radius = std::max(radius, std::sqrt(square));
+      }
+      EXPECT_TRUE(close(about, expected, 1e-12L, n)) << n << " rows, " << d;
+      EXPECT_GE(total.radius(frame), radius);
+      EXPECT_LE(total.radius(frame), 4 * std::sqrt(static_cast<Real>(d)) * (1 + radius));
+      EXPECT_EQ(total.about(frame), total_scatter(data, 3).about(frame));
+    }
+}
+
+TEST(TotalScatter, a_pass_that_is_given_it_equals_the_reference) {
+  unsigned seed = 10;
+  for (const Index d : {1, 2, 9})
+    for (const Index k : {1, 2, 12})
+      for (const bool weighted : {false, true}) {
+        const auto mixture = random_mixture<Tied>(k, d, ++seed);
+        const Matrix x = rows_near(mixture, 1500, seed);
+        const auto weights = uniforms(weighted ? 1500 : 0, 0, 3, seed);
+        Data data(x);
+        if (weighted) data.set_weights(weights.data());
+        const auto total = total_scatter(data, 1);
+        const auto s = accumulate(mixture, data, 1, false, &total);
+        EXPECT_TRUE(close(s, reference::accumulate(mixture, x, weights), 1e-11L)) << d << ", " << k;
+        EXPECT_TRUE(same_bits(accumulate(mixture, data, 3, false, &total), s));
+        // It is used: the sums are others, so that the last digits are.
+        if (d == 9) {
+          EXPECT_NE(accumulate(mixture, data).log_likelihood, s.log_likelihood);
+        }
+      }
+}
+
+TEST(TotalScatter, rows_of_float_too) {
+  using MatrixF = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const auto mixture = random_mixture<Tied>(20, 3, 30, 0.5, 2);
+  MatrixF x = (0.7 * normals(9000, 3, 31)).cast<float>();
+  x(10, 0) = 50;  // its block goes to double
+  const Data data(x);
+  const auto total = total_scatter(data, 1);
+  const auto s = accumulate(mixture, data, 1, false, &total);
+  EXPECT_TRUE(close(s, reference::accumulate(mixture, x.cast<double>(), {}), 1e-5L));
+  EXPECT_NE(s.log_likelihood, accumulate(mixture, data, 1, true, &total).log_likelihood);
+}
+
+TEST(TotalScatter, is_left_where_rows_may_go_centred) {
+  const auto mixture = random_mixture<Tied>(3, 3, 40);
+  for (const double far : {1e5, 1e60}) {
+    Matrix x = rows_near(mixture, 1200, 41);
+    x.middleRows(500, 300) *= far;
+    const auto total = total_scatter(Data(x), 1);
+    EXPECT_TRUE(same_bits(accumulate(mixture, Data(x), 1, false, &total), accumulate(mixture, Data(x)))) << far;
+  }
+  Matrix x = rows_near(mixture, 100, 42);
+  for (const double bad : {std::nan(""), 1e160, 1e308, std::numeric_limits<double>::infinity()}) {
+    x(7, 1) = bad;
+    const auto total = total_scatter(Data(x), 1);
+    EXPECT_EQ(total.radius({mixture.means.row(0), RowVector::Ones(3)}), std::numeric_limits<double>::infinity());
+    EXPECT_ANY_THROW(accumulate(mixture, Data(x), 1, false, &total)) << bad;
+  }
+}
+
+TEST(TotalScatter, offsets_lose_no_digits) {
+  // A first row far from the mean, sorted rows, and an offset: the point that moments are about is near the mean.
+  const auto mixture = random_mixture<Tied>(2, 4, 50);
+  Matrix x = rows_near(mixture, 3000, 51);
+  x.row(0) *= 20;
+  auto shifted = mixture;
+  shifted.means.array() += 1e6;
+  x.array() += 1e6;
+  std::sort(x.col(0).begin(), x.col(0).end());
+  const auto total = total_scatter(Data(x), 1);
+  EXPECT_TRUE(
+      close(accumulate(shifted, Data(x), 1, false, &total), reference::accumulate(shifted, x, {}), 1e-10L, 1e6L));
+}
+
+TEST(TotalScatter, passes_over_data_use_it) {
+  const auto mixture = random_mixture<Tied>(4, 9, 60);
+  const Matrix x = rows_near(mixture, 2000, 61);
+  const gaussmix::PassesOverData<Tied> passes(x, 2, false);
+  const auto total = total_scatter(Data(x), 1);
+  const auto with = accumulate(mixture, Data(x), 1, false, &total);
+  EXPECT_TRUE(same_bits(passes.accumulate(mixture), with));
+  EXPECT_FALSE(same_bits(accumulate(mixture, Data(x)), with));
+  EXPECT_NEAR(passes.score(mixture), with.mean_log_likelihood(), 1e-11);
+}
+
+}  // namespace
