@@ -129,38 +129,86 @@ class Panels {
     eigen_assert(r.rows() == count_ * height && w.size() <= r.rows());
     weights_.setZero(r.rows());
     weights_.head(w.size()) = w.array().template cast<Scalar>();
-    weighted_.resize(r.rows() * Tiles::registers(r.cols()) * Tiles::size);
-    detail::weigh(r.data(), r.rows(), r.rows(), r.cols(), weights_.data(), weighted_.data());
+    if (Tiles::registers(r.cols()) == 1) {
+      weighted_.resize(r.rows() * ((r.cols() + together - 1) / together * together));
+      for (Index c = 0; c < r.cols(); ++c) weighted_.segment(c * r.rows(), r.rows()) = r.col(c).array() * weights_;
+      weighted_.tail(weighted_.size() - r.size()).setZero();
+    } else {
+      weighted_.resize(r.rows() * Tiles::registers(r.cols()) * Tiles::size);
+      detail::weigh(r.data(), r.rows(), r.rows(), r.cols(), weights_.data(), weighted_.data());
+    }
   }
 
   /// sums += the slice's features first, first + 1, ..., `depth` of them, times what `weigh` took.
   void accumulate(Index first, Index depth, FeatureSums<Scalar>& sums) const {
     const Index registers = Tiles::registers(sums.n_components());
+    if (registers == 1) return accumulate_by_rows(first, depth, sums);
     for (Index c = 0; c < registers; c += Tiles::width(c, registers))
-      detail::with_constant<3>(Tiles::width(c, registers), [&](auto m) {
-        constexpr Index width = m.value * Tiles::size;
-        const Scalar* weighted = weighted_.data() + c * Tiles::size * count_ * height;
+      detail::with_constant<2>(Tiles::width(c, registers) - 1, [&](auto more) {
+        constexpr int vectors = more.value + 1;
+        constexpr Index width = vectors * Tiles::size;
         // With few registers of components more features, so that many sums run side by side.
-        constexpr int most = m.value < 3 ? 3 * detail::tile_columns / 2 : detail::tile_columns;
-        for (Index f = 0, even; f < depth; f += even) {
-          const Index tiles = (depth - f + most - 1) / most;
-          even = (depth - f + tiles - 1) / tiles;
-          detail::with_constant<most>(even, [&](auto n) {
-            detail::Tile<m.value, n.value, Scalar> tile;
-            for (Index p = 0; p < count_; ++p)
-              tile.add(height, weighted + p * height * width, width, phi_.data() + (p * slice_ + f) * height, 1,
-                       height);
-            alignas(64) Scalar sum[n.value * width];
-            tile.store(sum, width);
-            Eigen::Map<Eigen::Array<double, n.value * width, 1>> target(sums.tile(c, first + f));
-            target += Eigen::Map<Eigen::Array<Scalar, n.value * width, 1>>(sum).template cast<double>();
-          });
-        }
+        constexpr int most = vectors < 3 ? 3 * detail::tile_columns / 2 : detail::tile_columns;
+        const Scalar* weighted = weighted_.data() + c * Tiles::size * count_ * height;
+        for_features<most>(depth, [&](auto n, Index f) {
+          detail::Tile<vectors, n.value, Scalar> tile;
+          for (Index p = 0; p < count_; ++p)
+            tile.add(height, weighted + p * height * width, width, phi_.data() + (p * slice_ + f) * height, 1, height);
+          alignas(64) Scalar sum[n.value * width];
+          tile.store(sum, width);
+          Eigen::Map<Eigen::Array<double, n.value * width, 1>> target(sums.tile(c, first + f));
+          target += Eigen::Map<Eigen::Array<Scalar, n.value * width, 1>>(sum).template cast<double>();
+        });
       });
   }
 
  private:
   using Tiles = RegisterTiles<Scalar>;
+
+  /// Components whose sums run side by side where registers hold rows.
+  static constexpr Index together = 4;
+
+  /// Calls body(std::integral_constant<int, n>, f) for features f ... f + n - 1, n at most N and as even as can be.
+  template <int N, class Body>
+  static void for_features(Index depth, const Body& body) {
+    for (Index f = 0, n = 0; f < depth; f += n) {
+      const Index tiles = (depth - f + N - 1) / N;
+      n = (depth - f + tiles - 1) / tiles;
+      detail::with_constant<N>(n, [&](auto count) { body(count, f); });
+    }
+  }
+
+  /// The same of components that one register holds. Few of them would leave most of it empty, and each number of the
+  /// features would be read for one product: here registers hold rows, and their numbers are added up at the end.
+  void accumulate_by_rows(Index first, Index depth, FeatureSums<Scalar>& sums) const {
+    using Packet = detail::Packet<Scalar>;
+    using namespace Eigen::internal;
+    constexpr Index size = Tiles::size;
+    const Index rows = count_ * height, k = sums.n_components();
+    for_features<detail::tile_columns >= 8 ? 6 : 2>(depth, [&](auto n, Index f) {
+      for (Index c = 0; c < k; c += together) {
+        Packet sum[n.value][together];
+        for (auto& of_feature : sum)
+          for (Packet& value : of_feature) value = pset1<Packet>(Scalar{0});
+        const Scalar *r = weighted_.data() + c * rows, *phi = phi_.data() + f * height;
+        for (Index p = 0; p < count_; ++p, phi += slice_ * height)
+          for (Index i = 0; i < height; i += size, r += size) {
+            Packet weighted[together];
+            for (Index q = 0; q < together; ++q) weighted[q] = pload<Packet>(r + q * rows);
+            for (Index j = 0; j < n.value; ++j) {
+              const auto x = pload<Packet>(phi + j * height + i);
+              for (Index q = 0; q < together; ++q) sum[j][q] = pmadd(weighted[q], x, sum[j][q]);
+            }
+          }
+        Scalar total[n.value][together];
+        for (Index j = 0; j < n.value; ++j)
+          for (Index q = 0; q < together; ++q) total[j][q] = predux(sum[j][q]);
+        const Index kept = std::min(together, k - c);
+        for (Index j = 0; j < n.value; ++j)
+          for (Index q = 0; q < kept; ++q) sums.tile(0, first + f + j)[c + q] += double{total[j][q]};
+      }
+    });
+  }
 
   Index d_ = 0, count_ = 0, slice_ = 0;
   detail::Numbers<Scalar> rows_, phi_, weights_, weighted_;
