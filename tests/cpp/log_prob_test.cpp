@@ -148,7 +148,7 @@ TYPED_TEST(LogProbOf, blocks_of_a_row_range_and_weights_are_loaded) {
   log_prob.expect(data, 25, 15, block);  // the buffers shrink
   for (Index i = 0; i < 15; ++i)
     for (Index j = 0; j < 3; ++j)
-      EXPECT_EQ(block.z(i, j), (x(25 + i, j) - log_prob.frame().origin(j)) * log_prob.frame().scale(j));
+      EXPECT_EQ(block.z()(i, j), (x(25 + i, j) - log_prob.frame().origin(j)) * log_prob.frame().scale(j));
   for (Index i = 0; i < 15; ++i) EXPECT_EQ(block.weights(i), weights[static_cast<std::size_t>(25 + i)]);
   EXPECT_EQ(block.log_norm.size(), 15);
 }

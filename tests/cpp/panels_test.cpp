@@ -32,7 +32,8 @@ TableOf<Scalar> multiply(FeaturePanels<Covariance, Scalar>& panels, const Block&
   Coefficients<Scalar> tiled(theta.rows(), theta.cols());
   for (Index c = 0; c < theta.cols(); ++c) tiled.column(c) = theta.col(c).template cast<Scalar>();
   TableOf<Scalar> out(gaussmix::padded<Scalar>(z.rows()), theta.cols());
-  panels.load(z);
+  panels.resize(z.rows(), z.cols());
+  panels.for_panels([&](Index at, auto part) { part = z.middleRows(at, part.rows()).template cast<Scalar>(); });
   panels.multiply(tiled, out);
   return out;
 }
@@ -109,7 +110,8 @@ TYPED_TEST(Panels, sums_add_up) {
   const Index count = TypeParam::features(d);
   FeatureSums<double> once(count, k), twice(count, k);
   FeaturePanels<TypeParam, double> panels;
-  panels.load(z);
+  panels.resize(n, d);
+  panels.for_panels([&](Index at, auto part) { part = z.middleRows(at, part.rows()); });
   panels.accumulate(r, Vector::Ones(n), once);
   panels.accumulate(r, Vector::Ones(n), twice);
   panels.accumulate(r, Vector::Ones(n), twice);

@@ -97,9 +97,9 @@ struct DenseSums {
       : sums(Covariance::features(d), k), total(Matrix::Zero(Covariance::shared && !total_known ? d : 0, d)) {}
 
   template <class Panels, class Table>
-  void add(Panels& panels, const Table& table, const BlockBuffers<Covariance>& block) {
+  void add(Panels& panels, const Table& table, BlockBuffers<Covariance>& block) {
     panels.accumulate(table, block.weights.cwiseProduct(block.inverse_sum), sums);
-    if (total.size() > 0) Covariance::add_total(block.z, block.weights, total);
+    if (total.size() > 0) Covariance::add_total(block.z(), block.weights, total);
   }
 
   DenseSums& operator+=(const DenseSums& other) {

@@ -63,8 +63,7 @@ enum class Kernel { dense, single, centred };
 template <class Covariance>
 struct BlockBuffers {
   Block x;                                   ///< rows as they are; centred kernel only
-  Block z;                                   ///< rows in the frame
-  FeaturePanels<Covariance, double> panels;  ///< phi(z), dense kernel only
+  FeaturePanels<Covariance, double> panels;  ///< rows in the frame, and phi of them in the dense kernel
   Block offset;                              ///< (x - mu_k) * scale, in whole panels; centred kernel only
   Vector distances;                          ///< |z|^2, then |U_k^T offset|^2
   Block table;         ///< weighted log-densities, then r_nk but for a factor; whole panels of rows
@@ -77,7 +76,13 @@ struct BlockBuffers {
   FeaturePanels<Covariance, float> single_panels;  ///< phi(z) and `table`, where the kernel is `single`
   Eigen::MatrixXf single_table;
 
-  Index rows() const { return z.rows(); }
+  Index rows() const { return panels.rows(); }
+  /// Rows in the frame, rows x d.
+  Block z() {
+    Block result(rows(), panels.cols());
+    panels.for_panels([&](Index at, const auto& part) { result.middleRows(at, part.rows()) = part; });
+    return result;
+  }
   /// rows x K
   auto responsibilities() const {
     eigen_assert(kernel != Kernel::single);
@@ -88,15 +93,16 @@ struct BlockBuffers {
   double responsibility(Index i, Index k) const { return table(i, k) * inverse_sum(i); }
 
   /// Whether a row that counts is so far out that its distances are no numbers any more.
-  bool overflows() const {
+  bool overflows() {
     if (radius2 < largest_distance) return false;
-    for (Index i = 0; i < z.rows(); ++i)
-      if (weights(i) > 0 && !(z.row(i).squaredNorm() < largest_distance)) return true;
+    const Block far = z();
+    for (Index i = 0; i < rows(); ++i)
+      if (weights(i) > 0 && !(far.row(i).squaredNorm() < largest_distance)) return true;
     return false;
   }
 
   void resize(Index rows, Index d, Index k) {
-    z.resize(rows, d);
+    panels.resize(rows, d);
     offset.setZero(padded<double>(rows), d);
     distances.resize(rows);
     table.resize(padded<double>(rows), k);
@@ -200,7 +206,7 @@ class LogProb {
   /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities.
   void expect(const Data& data, Index first, Index rows, BlockBuffers<Covariance>& block) const {
     block.resize(rows, n_features(), n_components());
-    data.load(first, block.z, frame_);
+    block.panels.for_panels([&](Index at, auto z) { data.load(first + at, z.matrix(), frame_); });
     data.load_weights(first, block.weights);
     block.kernel = kernel_of(block);
     if (block.kernel == Kernel::centred) {
@@ -210,6 +216,9 @@ class LogProb {
     }
     if (block.kernel == Kernel::single) {
       block.single_table.resize(padded<float>(rows), n_components());
+      block.single_panels.resize(rows, n_features());
+      block.single_panels.for_panels(
+          [z = block.z()](Index at, auto part) { part = z.middleRows(at, part.rows()).template cast<float>(); });
       expect_dense(block.single_panels, single_theta_, block, block.single_table);
       block.log_norm.array() += single_offset_;
     } else {
@@ -217,7 +226,7 @@ class LogProb {
     }
     if (!Covariance::shared || block.total_known) return;
     // The term that all components share, and that the features leave out.
-    block.offset.topRows(rows) = block.z;
+    block.offset.topRows(rows) = block.z();
     Covariance::squared_norms(block.offset, factors_.row(0).data(), block.distances);
     block.log_norm -= 0.5 * block.distances;
   }
@@ -286,9 +295,10 @@ class LogProb {
   /// The kernel that the rows of a block need.
   Kernel kernel_of(BlockBuffers<Covariance>& block) const {
     Vector& radii2 = block.distances;
-    radii2 = block.z.cwiseAbs2().rowwise().sum();
+    block.panels.for_panels(
+        [&](Index at, const auto& z) { radii2.segment(at, z.rows()) = z.square().rowwise().sum(); });
     block.radius2 = radii2.maxCoeff();
-    if (std::isnan(radii2.sum())) require(!block.z.hasNaN(), "the data must not contain NaN");
+    if (std::isnan(radii2.sum())) require(!block.z().hasNaN(), "the data must not contain NaN");
     const double radius = std::sqrt(block.radius2);
     if (blurred(radius)) return Kernel::centred;
     const auto enough = [](double w) { return w == 0 || w >= single_weight; };
@@ -301,7 +311,6 @@ class LogProb {
 
   template <class Panels, class Theta, class Table>
   void expect_dense(Panels& panels, const Theta& theta, BlockBuffers<Covariance>& block, Table& table) const {
-    panels.load(block.z);
     panels.multiply(theta, table);
     normalize(block.rows(), table, block.log_norm, block.inverse_sum);
   }

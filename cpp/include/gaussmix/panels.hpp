@@ -1,9 +1,10 @@
 // The two products of a pass, L = Phi Theta and S = Phi^T (w o R), over features that are made on the way.
 //
 // The rows of a block lie in panels, as many rows as fill three vector registers, feature after feature: a product
-// streams through them, tile by tile (tile.hpp). Features are made a slice at a time, and made again for the second
-// product where there are several: a slice stays in the second-level cache however many features there are. Each slice is
-// a sum of its own, so that rounding grows with its length and the number of slices, not with that of features.
+// streams through them, tile by tile (tile.hpp). The linear features 1 and x are the rows themselves; behind them quadratic
+// ones are made a slice at a time, and made again for the second product where there are several: a slice stays in the
+// second-level cache however many features there are. Each slice is a sum of its own, so that rounding grows with its
+// length and the number of slices, not with that of features.
 #pragma once
 
 #include <algorithm>
@@ -79,7 +80,8 @@ class FeatureSums {
   Vector values_;
 };
 
-/// A block of rows in panels, a slice of their features, and its products.
+/// A block of rows, a slice of their features, and its products. Panel after panel, and in each feature after feature:
+/// ones, the rows, and behind them the quadratic features of the slice. The last panel is filled up with rows of zeros.
 template <class Scalar>
 class Panels {
  public:
@@ -88,25 +90,24 @@ class Panels {
   using Table = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
   using Panel = Eigen::Map<Eigen::Array<Scalar, panel_rows<Scalar>, Eigen::Dynamic>, panel_alignment<Scalar>>;
 
-  /// Packs rows z, to make slices of at most `slice` features of; the last panel is filled up with rows of zeros.
-  void load(const Eigen::Ref<const Block>& z, Index slice) {
-    d_ = z.cols();
-    count_ = padded<Scalar>(z.rows()) / height;
-    slice_ = slice;
-    rows_.resize(count_ * height * d_);
-    phi_.resize(count_ * height * slice);
-    for (Index p = 0; p < count_; ++p) {
-      const Index n = std::min(height, z.rows() - p * height);
-      Panel panel = rows(p);
-      panel.topRows(n) = z.middleRows(p * height, n).array().template cast<Scalar>();
-      if (n < height) panel.bottomRows(height - n).setZero();
-    }
+  /// Room for n rows of d numbers and for `quadratic` of their quadratic features; both are to be written.
+  void resize(Index n, Index d, Index quadratic) {
+    n_ = n;
+    d_ = d;
+    width_ = 1 + d + quadratic;
+    count_ = padded<Scalar>(n) / height;
+    values_.resize(count_ * height * width_);
+    for (Index p = 0; p < count_; ++p) panel(p, 0, 1).setOnes();
+    if (count_ * height > n) panel(count_ - 1, 0, 1 + d).bottomRows(count_ * height - n).setZero();
   }
 
-  Index count() const { return count_; }
+  Index rows() const { return n_; }
   Index cols() const { return d_; }
-  Panel rows(Index p) { return Panel(rows_.data() + p * height * d_, height, d_); }
-  Panel phi(Index p, Index depth) { return Panel(phi_.data() + p * height * slice_, height, depth); }
+  Index count() const { return count_; }
+  /// The rows of panel p.
+  Panel rows(Index p) { return panel(p, 1, d_); }
+  /// Its quadratic features.
+  Panel phi(Index p, Index depth) { return panel(p, 1 + d_, depth); }
 
   /// out += the slice's features first, first + 1, ..., `depth` of them, times their coefficients; = where first is 0.
   void multiply(const Coefficients<Scalar>& theta, Index first, Index depth, Table& out) const {
@@ -116,7 +117,7 @@ class Panels {
         for (Index p = 0; p < count_; ++p) {
           detail::Tile<3, n.value, Scalar> tile;
           Scalar* target = out.data() + c * out.rows() + p * height;
-          tile.add(depth, phi_.data() + p * height * slice_, height, theta.tile(c, first), n.value, 1);
+          tile.add(depth, slice(p, first), height, theta.tile(c, first), n.value, 1);
           if (first > 0) tile.add(target, out.rows());
           tile.store(target, out.rows());
         }
@@ -153,7 +154,7 @@ class Panels {
         for_features<most>(depth, [&](auto n, Index f) {
           detail::Tile<vectors, n.value, Scalar> tile;
           for (Index p = 0; p < count_; ++p)
-            tile.add(height, weighted + p * height * width, width, phi_.data() + (p * slice_ + f) * height, 1, height);
+            tile.add(height, weighted + p * height * width, width, slice(p, first) + f * height, 1, height);
           alignas(64) Scalar sum[n.value * width];
           tile.store(sum, width);
           Eigen::Map<Eigen::Array<double, n.value * width, 1>> target(sums.tile(c, first + f));
@@ -167,6 +168,15 @@ class Panels {
 
   /// Components whose sums run side by side where registers hold rows.
   static constexpr Index together = 4;
+
+  /// Some features of panel p, of those that are here.
+  Panel panel(Index p, Index first, Index depth) {
+    return Panel(values_.data() + (p * width_ + first) * height, height, depth);
+  }
+  /// The slice that begins with feature `first`, of panel p: quadratic ones lie behind the linear ones.
+  const Scalar* slice(Index p, Index first) const {
+    return values_.data() + (p * width_ + std::min(first, 1 + d_)) * height;
+  }
 
   /// Calls body(std::integral_constant<int, n>, f) for features f ... f + n - 1, n at most N and as even as can be.
   template <int N, class Body>
@@ -183,16 +193,16 @@ class Panels {
   void accumulate_by_rows(Index first, Index depth, FeatureSums<Scalar>& sums) const {
     using Packet = detail::Packet<Scalar>;
     using namespace Eigen::internal;
-    constexpr Index size = Tiles::size;
     const Index rows = count_ * height, k = sums.n_components();
     for_features<detail::tile_columns >= 8 ? 6 : 2>(depth, [&](auto n, Index f) {
       for (Index c = 0; c < k; c += together) {
+        const Scalar* r = weighted_.data() + c * rows;
         Packet sum[n.value][together];
         for (auto& of_feature : sum)
           for (Packet& value : of_feature) value = pset1<Packet>(Scalar{0});
-        const Scalar *r = weighted_.data() + c * rows, *phi = phi_.data() + f * height;
-        for (Index p = 0; p < count_; ++p, phi += slice_ * height)
-          for (Index i = 0; i < height; i += size, r += size) {
+        for (Index p = 0; p < count_; ++p) {
+          const Scalar* phi = slice(p, first) + f * height;
+          for (Index i = 0; i < height; i += Tiles::size, r += Tiles::size) {
             Packet weighted[together];
             for (Index q = 0; q < together; ++q) weighted[q] = pload<Packet>(r + q * rows);
             for (Index j = 0; j < n.value; ++j) {
@@ -200,6 +210,7 @@ class Panels {
               for (Index q = 0; q < together; ++q) sum[j][q] = pmadd(weighted[q], x, sum[j][q]);
             }
           }
+        }
         Scalar total[n.value][together];
         for (Index j = 0; j < n.value; ++j)
           for (Index q = 0; q < together; ++q) total[j][q] = predux(sum[j][q]);
@@ -210,8 +221,8 @@ class Panels {
     });
   }
 
-  Index d_ = 0, count_ = 0, slice_ = 0;
-  detail::Numbers<Scalar> rows_, phi_, weights_, weighted_;
+  Index n_ = 0, d_ = 0, width_ = 1, count_ = 0;
+  detail::Numbers<Scalar> values_, weights_, weighted_;
 };
 
 /// The features of a block of rows, and their products.
@@ -223,11 +234,21 @@ class FeaturePanels {
   /// Features of a slice.
   static constexpr Index slice = 128;
 
-  /// Packs rows z.
-  void load(const Eigen::Ref<const Block>& z) {
-    features_ = Covariance::features(z.cols());
+  /// Room for n rows of d numbers, which are written panel by panel, see `for_panels`.
+  void resize(Index n, Index d) {
+    features_ = Covariance::features(d);
     held_ = -1;
-    panels_.load(z, std::min(features_, slice));
+    panels_.resize(n, d, std::min(features_ - 1 - d, slice));
+  }
+
+  Index rows() const { return panels_.rows(); }
+  Index cols() const { return panels_.cols(); }
+
+  /// Calls body(at, z) for the rows at, at + 1, ... of each panel, one a row of z.
+  template <class Body>
+  void for_panels(const Body& body) {
+    for (Index at = 0, p = 0; at < rows(); at += Panels<Scalar>::height, ++p)
+      body(at, panels_.rows(p).topRows(std::min(Panels<Scalar>::height, rows() - at)));
   }
 
   /// out = Phi Theta, whose rows are filled up to whole panels.
@@ -252,18 +273,13 @@ class FeaturePanels {
  private:
   Index depth(Index first) const { return std::min(slice, features_ - first); }
 
-  /// Makes the features first, first + 1, ... of a slice, unless they are here.
+  /// Makes the quadratic ones of the features first, first + 1, ... of a slice, unless they are here.
   void expand(Index first) {
     if (held_ == first) return;
     held_ = first;
-    const Index linear = 1 + panels_.cols(), end = first + depth(first), quadratic = std::clamp(linear, first, end);
-    for (Index p = 0; p < panels_.count(); ++p) {
-      const auto z = panels_.rows(p);
-      auto phi = panels_.phi(p, depth(first));
-      if (first == 0) phi.col(0).setOnes();
-      for (Index f = std::max<Index>(first, 1); f < quadratic; ++f) phi.col(f - first) = z.col(f - 1);
-      if (quadratic < end) Covariance::expand(z, quadratic - linear, phi.rightCols(end - quadratic));
-    }
+    const Index quadratic = std::max(first, 1 + cols()), count = first + depth(first) - quadratic;
+    for (Index p = 0; p < panels_.count() && count > 0; ++p)
+      Covariance::expand(panels_.rows(p), quadratic - 1 - cols(), panels_.phi(p, count));
   }
 
   Index features_ = 0, held_ = -1;

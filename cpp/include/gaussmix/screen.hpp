@@ -249,7 +249,9 @@ class Screen {
     block.distance = block.z.cwiseAbs2().rowwise().sum().cwiseSqrt().template cast<float>();
     if (!(block.distance < static_cast<float>(farthest)).all()) return false;  // nor is NaN
     block.radius = std::max(block.radius, block.distance.maxCoeff());
-    block.panels.load(block.z);
+    block.panels.resize(n, bound.columns);
+    block.panels.for_panels(
+        [&block](Index row, auto part) { part = block.z.middleRows(row, part.rows()).template cast<float>(); });
     block.part.resize(padded<float>(n), log_prob_.n_components());
     block.panels.multiply(bound.theta, block.part);
     auto lowest = block.lowest.segment(at, n);
