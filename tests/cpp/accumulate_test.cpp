@@ -138,6 +138,29 @@ TYPED_TEST(Accumulate, dense_and_centred_blocks_in_one_pass) {
   EXPECT_TRUE(close(accumulate(mixture, Data(x)), expected, 1e-10L, 1e5L));
 }
 
+TYPED_TEST(Accumulate, narrow_components_among_wide_ones) {
+  // Those alone go centred, in dense blocks; each has rows of its own.
+  auto mixture = random_mixture<TypeParam>(6, 3, 23);
+  if (!TypeParam::shared) mixture.covariances.topRows(2) *= 1e-10;
+  mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, mixture.means, mixture.covariances);
+  Matrix x = rows_near(mixture, 1200, 24);
+  const Matrix z = normals(1200, 3, 26);
+  for (Index i = 0; i < 1200; ++i)
+    if (i % 6 < 2) x.row(i) = mixture.means.row(i % 6) + 1e-5 * z.row(i);
+  const auto weights = uniforms(1200, 0.5, 2, 25);
+  Data data(x);
+  data.set_weights(weights.data());
+  const auto s = accumulate(mixture, data);
+  const auto expected = reference::accumulate(mixture, x, weights);
+  EXPECT_TRUE(close(s, expected, 1e-10L));
+  for (Index c = 0; c < s.covariances.rows(); ++c) {
+    const Real largest = s.covariances.row(c).cwiseAbs().maxCoeff();
+    for (Index j = 0; j < s.covariances.cols(); ++j)
+      EXPECT_LE(std::abs(s.covariances(c, j) - expected.covariances(c, j)), 1e-9L * largest) << c;
+  }
+  EXPECT_TRUE(same_bits(accumulate(mixture, data, 3), s));
+}
+
 TYPED_TEST(Accumulate, far_apart_needle_thin_components) {
   const auto mixture = random_mixture<TypeParam>(3, 3, 15, 1e4, 1e6);
   Matrix x(900, 3);

@@ -1,6 +1,8 @@
 // Log-densities and responsibilities of a block of rows, in both kernels, against the reference.
 #include "gaussmix/log_prob.hpp"
 
+#include <numeric>
+
 #include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
@@ -70,6 +72,26 @@ TYPED_TEST(LogProbOf, ill_conditioned_covariances) {
   const auto mixture = random_mixture<TypeParam>(3, 5, 9, 1, 1e12);
   this->compare(mixture, mixture.means + 1e-3 * normals(3, 5, 10), dense, 1e-6);
   this->compare(mixture, mixture.means, dense, 1e-6);
+}
+
+TYPED_TEST(LogProbOf, components_that_dense_would_blur_go_centred_alone) {
+  for (const Index narrow : {1, 3, 4}) {
+    auto mixture = random_mixture<TypeParam>(6, 3, 20, 2);
+    if (!TypeParam::shared) mixture.covariances.topRows(narrow) *= 1e-10;
+    if (TypeParam::shared) mixture.means(0, 0) = 1e6;
+    mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, mixture.means, mixture.covariances);
+    Matrix x = rows_near(mixture, 100, 21);
+    const auto block = this->expect(mixture, x);
+    if (narrow <= 3 && !TypeParam::shared) {
+      std::vector<Index> expected(static_cast<std::size_t>(narrow));
+      std::iota(expected.begin(), expected.end(), 0);
+      EXPECT_EQ(block.recentred, expected);
+      this->compare(mixture, x, true, 1e-9);
+    } else {  // most of them, or a shared covariance
+      EXPECT_TRUE(block.recentred.empty());
+      this->compare(mixture, x, false, 1e-9);
+    }
+  }
 }
 
 TYPED_TEST(LogProbOf, features_of_any_scale) {

@@ -7,9 +7,9 @@
 // screened blocks: the same, over the rows that can matter to k
 // all leave as     mu = ref + M1 / N,   Sigma = M2 / N - (M1 / N)(M1 / N)^T
 //
-// A block is screened if that pays (screen.hpp); else its parts go dense, or centred where dense would lose digits or the
-// components are few (log_prob.hpp). Both rules look at the block and the model only, and the blocks follow from the sizes,
-// so that a fit that is resumed has the same bits.
+// A block is screened if that pays (screen.hpp); else its parts go dense, or centred: where the components are few all of
+// them, or those that dense would blur (log_prob.hpp). Both rules look at the block and the model only, and the blocks
+// follow from the sizes, so that a fit that is resumed has the same bits.
 #pragma once
 
 #include <optional>
@@ -191,7 +191,16 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
     const auto add_block = [&] {
       if (block.overflows()) throw DegenerateData(overflow_message);
       add_likelihood(block.weights, block.log_norm);
+      const auto add_centred = [&](Index c) {
+        if (!sums.centred) sums.centred.emplace(k, d);
+        log_prob.centre(block, c);
+        sums.centred->add(c, block.offset, block.responsibilities().col(c).cwiseProduct(block.weights));
+      };
       if (block.kernel == Kernel::dense) {
+        for (const Index c : block.recentred) {
+          add_centred(c);
+          block.table.col(c).setZero();
+        }
         if (!sums.dense) sums.dense.emplace(k, d, total_known);
         return sums.dense->add(block.panels, block.table, block);
       }
@@ -199,11 +208,7 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
         if (!sums.single) sums.single.emplace(k, d, total_known);
         return sums.single->add(block.single_panels, block.single_table, block);
       }
-      if (!sums.centred) sums.centred.emplace(k, d);
-      for (Index c = 0; c < k; ++c) {
-        log_prob.centre(block, c);
-        sums.centred->add(c, block.offset, block.responsibilities().col(c).cwiseProduct(block.weights));
-      }
+      for (Index c = 0; c < k; ++c) add_centred(c);
     };
     const auto add_screened = [&] {
       add_likelihood(screened.weights, screened.log_norm);

@@ -5,8 +5,8 @@
 // all components. *centred*: for each component |(x - mu_k) U_k|^2, from the row itself. Dense cancels: its error in a
 // log-density is about eps kappa, kappa = max_k |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken
 // in the model's own frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact,
-// and no square overflows), and a block where eps kappa is above `dense_limit` goes centred; so does any block of a model
-// of few components, where that takes less time. Where it was asked for,
+// and no square overflows), and components for which eps kappa is above `dense_limit` in a block go centred; so does any
+// block where they are most, or of a model of few components, where that takes less time. Where it was asked for,
 // *single* is dense in float, for blocks with kappa <= `single_limit`: rows that come as floats are themselves known to
 // eps32 |x|. The choice depends on block and model only.
 #pragma once
@@ -72,7 +72,8 @@ struct BlockBuffers {
   Vector weights;      ///< scaled weights of the rows
   double radius2 = 0;  ///< largest |z|^2
   Kernel kernel = Kernel::dense;
-  bool total_known = false;  ///< asks for `log_norm` without the term that all components share, whose sum is known
+  std::vector<Index> recentred;  ///< components that go centred all the same; dense kernel only
+  bool total_known = false;      ///< asks for `log_norm` without the term that all components share, whose sum is known
   FeaturePanels<Covariance, float> single_panels;  ///< phi(z) and `table`, where the kernel is `single`
   Eigen::MatrixXf single_table;
 
@@ -193,14 +194,16 @@ class LogProb {
   }
 
   /// max_k |P_k| (radius + |mu_k - origin|)^2, for rows up to `radius` from the origin, in the frame.
-  double kappa(double radius) const {
-    return (precision_norms_.array() * (radius + mean_norms_.array()).square()).maxCoeff();
-  }
-  /// Whether the dense kernel would blur such rows.
-  bool blurred(double radius) const { return !(std::numeric_limits<double>::epsilon() * kappa(radius) <= dense_limit); }
-  /// Whether such rows go centred: dense they would be blurred, or the components are few.
-  bool centred(double radius) const {
-    return Covariance::centred_pays(n_features(), n_components()) || blurred(radius);
+  double kappa(double radius) const { return kappas(radius).maxCoeff(); }
+  /// Whether the dense kernel would blur such rows for some component.
+  bool blurred(double radius) const { return blurs(kappa(radius)); }
+  /// The share of the components for which such rows go centred: dense they would be blurred, or the components are few.
+  double centred_share(double radius) const {
+    if (Covariance::centred_pays(n_features(), n_components())) return 1;
+    const Index count = kappas(radius).unaryExpr([](double k) { return Index{blurs(k)}; }).sum();
+    // Where they are most, to make the others dense saves no time; a shared scatter is of one kind.
+    if (Covariance::shared ? count > 0 : 2 * count > n_components()) return 1;
+    return static_cast<double>(count) / static_cast<double>(n_components());
   }
 
   /// Packs rows first ... first + rows - 1 and computes their responsibilities and log-densities.
@@ -209,20 +212,26 @@ class LogProb {
     block.panels.for_panels([&](Index at, auto z) { data.load(first + at, z.matrix(), frame_); });
     data.load_weights(first, block.weights);
     block.kernel = kernel_of(block);
-    if (block.kernel == Kernel::centred) {
+    if (block.kernel == Kernel::centred || !block.recentred.empty()) {
       block.x.resize(rows, n_features());
       data.load(first, block.x);
-      return expect_centred(block);
+    }
+    if (block.kernel == Kernel::centred) {
+      for (Index c = 0; c < n_components(); ++c) set_centred(block, c);
+      return normalize(rows, block.table, block.log_norm, block.inverse_sum);
     }
     if (block.kernel == Kernel::single) {
       block.single_table.resize(padded<float>(rows), n_components());
       block.single_panels.resize(rows, n_features());
       block.single_panels.for_panels(
           [z = block.z()](Index at, auto part) { part = z.middleRows(at, part.rows()).template cast<float>(); });
-      expect_dense(block.single_panels, single_theta_, block, block.single_table);
+      block.single_panels.multiply(single_theta_, block.single_table);
+      normalize(rows, block.single_table, block.log_norm, block.inverse_sum);
       block.log_norm.array() += single_offset_;
     } else {
-      expect_dense(block.panels, theta_, block, block.table);
+      block.panels.multiply(theta_, block.table);
+      for (const Index c : block.recentred) set_centred(block, c);
+      normalize(rows, block.table, block.log_norm, block.inverse_sum);
     }
     if (!Covariance::shared || block.total_known) return;
     // The term that all components share, and that the features leave out.
@@ -300,28 +309,27 @@ class LogProb {
     block.radius2 = radii2.maxCoeff();
     if (std::isnan(radii2.sum())) require(!block.z().hasNaN(), "the data must not contain NaN");
     const double radius = std::sqrt(block.radius2);
-    if (blurred(radius)) return Kernel::centred;
     const auto enough = [](double w) { return w == 0 || w >= single_weight; };
+    block.recentred.clear();
     if (single_theta_.n_components() > 0 && kappa(radius) <= single_limit &&
         !Covariance::centred_pays(n_features(), 2 * n_components()) &&  // in float, dense takes half the time
         std::all_of(block.weights.begin(), block.weights.end(), enough))
       return Kernel::single;
-    return centred(radius) ? Kernel::centred : Kernel::dense;
+    const double share = centred_share(radius);
+    if (share == 1) return Kernel::centred;
+    for (Index c = 0; c < n_components() && share > 0; ++c)
+      if (blurs(kappas(radius)(c))) block.recentred.push_back(c);
+    return Kernel::dense;
   }
 
-  template <class Panels, class Theta, class Table>
-  void expect_dense(Panels& panels, const Theta& theta, BlockBuffers<Covariance>& block, Table& table) const {
-    panels.multiply(theta, table);
-    normalize(block.rows(), table, block.log_norm, block.inverse_sum);
-  }
+  auto kappas(double radius) const { return precision_norms_.array() * (radius + mean_norms_.array()).square(); }
+  static bool blurs(double kappa) { return !(std::numeric_limits<double>::epsilon() * kappa <= dense_limit); }
 
-  void expect_centred(BlockBuffers<Covariance>& block) const {
-    for (Index k = 0; k < n_components(); ++k) {
-      centre(block, k);
-      Covariance::squared_norms(block.offset, factor(k), block.distances);
-      block.table.col(k).head(block.rows()) = constants_(k) - 0.5 * block.distances.array().min(largest_distance);
-    }
-    normalize(block.rows(), block.table, block.log_norm, block.inverse_sum);
+  /// Puts log-densities of component k into the table, from the rows themselves.
+  void set_centred(BlockBuffers<Covariance>& block, Index k) const {
+    centre(block, k);
+    Covariance::squared_norms(block.offset, factor(k), block.distances);
+    block.table.col(k).head(block.rows()) = constants_(k) - 0.5 * block.distances.array().min(largest_distance);
   }
 
   Matrix means_, factors_;  // factors in the frame

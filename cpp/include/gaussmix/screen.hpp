@@ -197,7 +197,7 @@ class Screen {
     return 1 / (1.4 + GAUSSMIX_SCREEN_COST / static_cast<double>(Covariance::features(log_prob_.n_features())));
   }
   /// The same beside the centred one, which takes as long for a pair.
-  static constexpr double centred_share = 2.0 / 3;
+  static constexpr double share_beside_centred = 2.0 / 3;
 
   /// What m_nk is for a component of weight 1 and a row at its mean, in nats.
   static constexpr float margin = 40;
@@ -288,7 +288,8 @@ class Screen {
     }
     std::size_t kept = 0;
     for (const auto& rows : block.rows) kept += rows.size();
-    const double share = bound.all && log_prob_.centred(double{block.radius}) ? centred_share : bound.share;
+    const double centred = bound.all ? log_prob_.centred_share(double{block.radius}) : 0;
+    const double share = (1 - centred) * bound.share + centred * share_beside_centred;
     return static_cast<double>(kept) <= share * static_cast<double>((at + n) * k);
   }
 
