@@ -91,6 +91,8 @@ TEST(DataView, negative_strides) {
   const Matrix x = normals(8, 3, 5);
   expect_rows(Data(x.data() + 7 * 3, 8, 3, -3), x.colwise().reverse());
   expect_rows(Data(x.data() + 8 * 3 - 1, 8, 3, -3, -1), x.reverse());
+  const Matrix wide = normals(61, 19, 2);  // registers full of columns, and a part of one
+  expect_rows(Data(wide.data() + 60 * 19, 61, 19, -19), wide.colwise().reverse());
 }
 
 TEST(DataView, columns_of_two_types_in_arrays_of_their_own) {

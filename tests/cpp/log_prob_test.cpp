@@ -1,4 +1,4 @@
-// Log-densities and responsibilities of a block of rows, in both kernels, against the reference.
+// Log-densities and responsibilities of a block of rows, in each kernel, against the reference.
 #include "gaussmix/log_prob.hpp"
 
 #include <numeric>

@@ -106,6 +106,50 @@ TEST(TotalScatter, offsets_lose_no_digits) {
       close(accumulate(shifted, Data(x), 1, false, &total), reference::accumulate(shifted, x, {}), 1e-10L, 1e6L));
 }
 
+TEST(TotalScatter, rows_without_weight_do_not_count) {
+  const auto mixture = random_mixture<Tied>(3, 4, 52);
+  Matrix x = rows_near(mixture, 4000, 53);
+  auto shifted = mixture;
+  shifted.means.array() += 1e6;
+  x.array() += 1e6;
+  std::vector<double> weights(4000);
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    weights[i] = static_cast<double>(i % 2);  // none of them in steps of two
+  Data data(x);
+  data.set_weights(weights.data());
+  const auto total = total_scatter(data, 2);
+  EXPECT_LT(total.radius({shifted.means.row(0), RowVector::Ones(4)}), 100);
+  const auto s = accumulate(shifted, data, 1, false, &total);
+  EXPECT_TRUE(close(s, reference::accumulate(shifted, x, weights), 1e-10L, 1e6L));
+  for (const double far : {1e200, std::numeric_limits<double>::infinity()}) {
+    x.row(0).setConstant(far);
+    const auto other = total_scatter(data, 1);
+    EXPECT_EQ(other.radius({shifted.means.row(0), RowVector::Ones(4)}), std::numeric_limits<double>::infinity());
+    EXPECT_TRUE(same_bits(accumulate(shifted, data, 1, false, &other), accumulate(shifted, data)));
+  }
+}
+
+TEST(TotalScatter, is_tight_in_any_units) {
+  // Of normal rows the farthest is some deviations beyond sqrt(d); the bound holds it to a factor of two.
+  Matrix x = normals(3000, 64, 54);
+  const RowVector unit = RowVector::LinSpaced(64, -140, 140).unaryExpr([](double e) { return std::pow(10.0, e); });
+  x = x * unit.asDiagonal();
+  const gaussmix::Frame frame{RowVector::Zero(64), unit.cwiseInverse()};
+  const double farthest = (x * frame.scale.asDiagonal()).rowwise().norm().maxCoeff();
+  const auto total = total_scatter(Data(x), 1);
+  EXPECT_GE(total.radius(frame), farthest);
+  EXPECT_LE(total.radius(frame), 2 * farthest);
+  const Matrix about = total.about(frame) / 3000;
+  EXPECT_LT((about - Matrix::Identity(64, 64)).cwiseAbs().maxCoeff(), 0.2);
+}
+
+TEST(TotalScatter, of_other_features_is_refused) {
+  const auto mixture = random_mixture<Tied>(2, 3, 55);
+  const auto total = total_scatter(Data(normals(10, 4, 56)), 1);
+  const Matrix x = normals(10, 3, 57);
+  EXPECT_THROW(accumulate(mixture, Data(x), 1, false, &total), std::invalid_argument);
+}
+
 TEST(TotalScatter, passes_over_data_use_it) {
   const auto mixture = random_mixture<Tied>(4, 9, 60);
   const Matrix x = rows_near(mixture, 2000, 61);

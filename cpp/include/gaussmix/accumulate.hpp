@@ -162,8 +162,8 @@ struct Sums {
 ///                   many rows of floats may be computed as such
 /// \param data       n x d rows, with weights or without
 /// \param n_threads  threads at most
-/// \param total      if given, the `total_scatter` of the data: a shared covariance needs no other, unless some rows are
-///                   so far out that they may go centred
+/// \param total      if given, the `total_scatter` of these rows and weights: a shared covariance needs no other, unless
+///                   some rows are so far out that they may go centred
 /// \returns counts, means and covariances under the responsibilities of the model, and its log-likelihood; a component
 ///          without a count keeps the mean that it has
 /// \throws std::invalid_argument if the sizes differ
@@ -173,6 +173,7 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
                                   const TotalScatter* total = nullptr) {
   require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Index k = log_prob.n_components(), d = log_prob.n_features();
+  require(!total || total->centre.size() == d, "the total scatter must have as many features as the data");
   const Index block_rows = Screen<Covariance>::block_rows(data.rows(), d, k);
   const Screen<Covariance> screen(log_prob, block_rows, n_threads);
   const Lanes lanes(data.rows(), block_rows, max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));

@@ -190,7 +190,7 @@ class Data {
             for (Index i = 0; i < x.rows(); ++i) to[i] = mapped(double{from[i * d.value]});
           }
         });
-    // Rows are read in an order that processors do not foresee: from 8 kB ahead they are asked for.
+    // Rows are read in an order that processors do not foresee: some thousand numbers ahead they are asked for.
     const Index ahead = std::max<Index>(size, 1024 / x.cols());
     for (Index i = 0; i < x.rows(); i += few) {
       const Index n = std::min(few, x.rows() - i), turned = columns > 0 ? n / size * size : 0;

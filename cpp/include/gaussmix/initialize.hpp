@@ -106,8 +106,7 @@ Statistics<Covariance> statistics_of_random(const Data& data, Index k, const Spr
                                             int n_threads) {
   const Index d = data.cols(), pairs = (k + 1) / 2;
   const Frame frame{spread.mean, RowVector::Constant(d, spread.unit)};
-  const Lanes lanes(data.rows(), block_rows<Covariance>(d, k),
-                    max_lanes(data.rows(), d, Covariance::entries(d) * k));
+  const Lanes lanes(data.rows(), block_rows<Covariance>(d, k), max_lanes(data.rows(), d, Covariance::entries(d) * k));
   std::vector<std::uint64_t> before(static_cast<std::size_t>(lanes.count) + 1, 0);
   for (Index lane = 0; lane < lanes.count; ++lane) {
     auto& next = before[static_cast<std::size_t>(lane) + 1];

@@ -3,17 +3,18 @@
 //
 // Three kernels, one meaning. *dense*: L = Phi Theta, one product of the features of the block with the coefficients of
 // all components. *centred*: for each component |(x - mu_k) U_k|^2, from the row itself. Dense cancels: its error in a
-// log-density is about eps kappa, kappa = max_k |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken
-// in the model's own frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact,
-// and no square overflows), and components for which eps kappa is above `dense_limit` in a block go centred; so does any
-// block where they are most, or of a model of few components, where that takes less time. Where it was asked for,
-// *single* is dense in float, for blocks with kappa <= `single_limit`: rows that come as floats are themselves known to
-// eps32 |x|. The choice depends on block and model only.
+// log-density is about eps kappa_k, kappa_k = |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken in
+// the model's own frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact, and
+// no square overflows), and components for which eps kappa_k is above `dense_limit` in a block go centred. All do where
+// those are most, or share a covariance; or are few, where that takes less time. Where it was asked for, *single* is dense
+// in float, for blocks with all kappa_k <= `single_limit`: rows that come as floats are themselves known to eps32 |x|. The
+// choice depends on block and model only.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "gaussmix/data.hpp"
 #include "gaussmix/mixture.hpp"
@@ -24,7 +25,7 @@
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
-/// Largest error of a log-density, in nats, that the dense kernel may make before a block goes to the centred one.
+/// Largest error of a log-density, in nats, that the dense kernel may make before a component goes to the centred one.
 inline constexpr double dense_limit = 1e-10;
 
 /// Largest kappa of a block that goes dense in float: an error of a log-density of about eps32 kappa, 1e-5 nats.
@@ -62,9 +63,9 @@ enum class Kernel { dense, single, centred };
 /// Buffers for one block of rows: what goes through the E-step. One for each thread.
 template <class Covariance>
 struct BlockBuffers {
-  Block x;                                   ///< rows as they are; centred kernel only
+  Block x;                                   ///< rows as they are; for the centred kernel
   FeaturePanels<Covariance, double> panels;  ///< rows in the frame, and phi of them in the dense kernel
-  Block offset;                              ///< (x - mu_k) * scale, in whole panels; centred kernel only
+  Block offset;                              ///< (x - mu_k) * scale, or `z`, in whole panels
   Vector distances;                          ///< |z|^2, then |U_k^T offset|^2
   Block table;         ///< weighted log-densities, then r_nk but for a factor; whole panels of rows
   Vector inverse_sum;  ///< the factor of each row
@@ -78,11 +79,10 @@ struct BlockBuffers {
   Eigen::MatrixXf single_table;
 
   Index rows() const { return panels.rows(); }
-  /// Rows in the frame, rows x d.
-  Block z() {
-    Block result(rows(), panels.cols());
-    panels.for_panels([&](Index at, const auto& part) { result.middleRows(at, part.rows()) = part; });
-    return result;
+  /// Rows in the frame, rows x d in whole panels, which `offset` then holds.
+  const Block& z() {
+    panels.for_panels([this](Index at, const auto& part) { offset.middleRows(at, part.rows()) = part; });
+    return offset;
   }
   /// rows x K
   auto responsibilities() const {
@@ -96,7 +96,7 @@ struct BlockBuffers {
   /// Whether a row that counts is so far out that its distances are no numbers any more.
   bool overflows() {
     if (radius2 < largest_distance) return false;
-    const Block far = z();
+    const Block& far = z();
     for (Index i = 0; i < rows(); ++i)
       if (weights(i) > 0 && !(far.row(i).squaredNorm() < largest_distance)) return true;
     return false;
@@ -224,7 +224,7 @@ class LogProb {
       block.single_table.resize(padded<float>(rows), n_components());
       block.single_panels.resize(rows, n_features());
       block.single_panels.for_panels(
-          [z = block.z()](Index at, auto part) { part = z.middleRows(at, part.rows()).template cast<float>(); });
+          [&z = block.z()](Index at, auto part) { part = z.middleRows(at, part.rows()).template cast<float>(); });
       block.single_panels.multiply(single_theta_, block.single_table);
       normalize(rows, block.single_table, block.log_norm, block.inverse_sum);
       block.log_norm.array() += single_offset_;
@@ -235,8 +235,7 @@ class LogProb {
     }
     if (!Covariance::shared || block.total_known) return;
     // The term that all components share, and that the features leave out.
-    block.offset.topRows(rows) = block.z();
-    Covariance::squared_norms(block.offset, factors_.row(0).data(), block.distances);
+    Covariance::squared_norms(block.z(), factors_.row(0).data(), block.distances);
     block.log_norm -= 0.5 * block.distances;
   }
 

@@ -167,7 +167,7 @@ class Panels {
   using Tiles = RegisterTiles<Scalar>;
 
   /// Components whose sums run side by side where registers hold rows.
-  static constexpr Index together = 4;
+  static constexpr Index together = std::min<Index>(4, Tiles::size);
 
   /// Some features of panel p, of those that are here.
   Panel panel(Index p, Index first, Index depth) {
@@ -188,7 +188,7 @@ class Panels {
     }
   }
 
-  /// The same of components that one register holds. Few of them would leave most of it empty, and each number of the
+  /// `accumulate`, of components that one register holds. Few of them would leave most of it empty, and each number of the
   /// features would be read for one product: here registers hold rows, and their numbers are added up at the end.
   void accumulate_by_rows(Index first, Index depth, FeatureSums<Scalar>& sums) const {
     using Packet = detail::Packet<Scalar>;

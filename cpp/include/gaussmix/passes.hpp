@@ -38,7 +38,7 @@ class PassesOverData : public Passes<Covariance> {
  public:
   /// \param exact  whether many rows of floats are computed in double all the same
   PassesOverData(const Data& data, int n_threads, bool exact) : data_(data), n_threads_(n_threads), exact_(exact) {
-    if (Covariance::shared) total_ = total_scatter(data, n_threads);
+    if constexpr (Covariance::shared) total_ = total_scatter(data, n_threads);
   }
 
   Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture) const override {

@@ -288,8 +288,9 @@ class Screen {
     }
     std::size_t kept = 0;
     for (const auto& rows : block.rows) kept += rows.size();
+    // What goes centred else, beside the dense product, takes as long there as here.
     const double centred = bound.all ? log_prob_.centred_share(double{block.radius}) : 0;
-    const double share = (1 - centred) * bound.share + centred * share_beside_centred;
+    const double share = centred == 1 ? share_beside_centred : std::min(bound.share + centred, share_beside_centred);
     return static_cast<double>(kept) <= share * static_cast<double>((at + n) * k);
   }
 

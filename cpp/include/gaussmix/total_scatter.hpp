@@ -7,6 +7,8 @@
 // for any origin o, with W, f and S the moments about a point c that is close to the mean.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "gaussmix/log_prob.hpp"
@@ -19,58 +21,76 @@ inline namespace GAUSSMIX_ABI {
 /// Moments of all rows about a point, in the coordinates of the data, and how far rows are from it.
 struct TotalScatter {
   RowVector centre;    ///< d
+  RowVector scale;     ///< d, about the inverse deviations
   double weight = 0;   ///< sum_n w_n, of scaled weights
   RowVector first;     ///< d
   Matrix second;       ///< d x d
   RowVector farthest;  ///< the largest distance in each feature, of rows without weight too
+  double reach = 0;    ///< the largest |(x_n - centre) * scale|
 
   TotalScatter& operator+=(const TotalScatter& other) {
     weight += other.weight;
     first += other.first;
     second += other.second;
     farthest = farthest.cwiseMax(other.farthest);
+    reach = std::max(reach, other.reach);
     return *this;
   }
 
   /// No row is farther than this from the origin of a frame, in the frame. Not finite if the squares overflow.
   double radius(const Frame& frame) const {
     constexpr double rounding = 1 + 1e-9;
-    const RowVector shift = (centre - frame.origin).cwiseAbs();
     if (!all_finite(second)) return std::numeric_limits<double>::infinity();
-    return rounding * ((farthest + shift).array() * frame.scale.array()).matrix().norm();
+    const RowVector shift = (centre - frame.origin).cwiseAbs();
+    const double in_box = ((farthest + shift).array() * frame.scale.array()).matrix().norm();
+    const double in_ball = reach * (frame.scale.array() / scale.array()).maxCoeff() +
+                           (shift.array() * frame.scale.array()).matrix().norm();
+    return rounding * std::min(in_box, in_ball);
   }
 
   /// T, about the origin of a frame and in its coordinates.
   Matrix about(const Frame& frame) const {
-    const RowVector shift = centre - frame.origin;
+    const RowVector shift = ((centre - frame.origin).array() * frame.scale.array()).matrix();
+    const RowVector sum = first.cwiseProduct(frame.scale);
     Matrix total = second;
     for (Index i = 0; i < total.rows(); ++i)
-      for (Index j = 0; j < total.cols(); ++j) {
-        total(i, j) += first(i) * shift(j) + shift(i) * first(j) + weight * (shift(i) * shift(j));
-        total(i, j) *= frame.scale(i) * frame.scale(j);
-      }
+      for (Index j = 0; j < total.cols(); ++j)
+        total(i, j) = total(i, j) * frame.scale(i) * frame.scale(j) + sum(i) * shift(j) + shift(i) * sum(j) +
+                      weight * (shift(i) * shift(j));
     return total;
   }
 };
 
-/// One pass over the rows, with some thousand of them before it for a point near the mean.
+/// One pass over the rows, with some thousand of them before it for a point near the mean and the deviations.
 template <class = void>
 TotalScatter total_scatter(const Data& data, int n_threads) {
   const Index n = data.rows(), d = data.cols(), step = (n + 1023) / 1024;
-  RowVector centre = RowVector::Zero(d), row(d);
+  TotalScatter none;
+  none.centre = none.first = none.farthest = RowVector::Zero(d);
+  none.second = Matrix::Zero(d, d);
+  RowVector row(d), squares = RowVector::Zero(d);
   double of_sample = 0;
   for (Index i = 0; i < n; i += step) {
-    const double w = data.weight(i);
-    if (!(w > 0)) continue;
-    data.load_row(i, row);
+    Index present = i;
+    while (present < std::min(i + step, n) && !(data.weight(present) > 0)) ++present;
+    if (present == std::min(i + step, n)) continue;
+    data.load_row(present, row);
+    const double w = data.weight(present);
     of_sample += w;
-    centre += w / of_sample * (row - centre);
+    const RowVector before = row - none.centre;
+    none.centre += w / of_sample * before;
+    squares += w * before.cwiseProduct(row - none.centre);
   }
+  const auto inverse_deviation = [of_sample](double sum) {
+    const double deviation = std::sqrt(sum / of_sample);
+    return deviation > 0 && std::isnormal(1 / deviation) ? 1 / deviation : 1.0;
+  };
+  none.scale = squares.unaryExpr(inverse_deviation);
   const Lanes lanes(n, 240, max_lanes(n, d, d * d));
   const double work = static_cast<double>(n) * static_cast<double>(d * (d + 10));
   auto total = sum_over_lanes(lanes, worth_threads(work, n_threads), [&](Index lane) {
-    TotalScatter part{centre, 0, RowVector::Zero(d), Matrix::Zero(d, d), RowVector::Zero(d)};
-    const auto about = [&centre](Index j) { return [c = centre(j)](double x) { return x - c; }; };
+    TotalScatter part = none;
+    const auto about = [&none](Index j) { return [c = none.centre(j)](double x) { return x - c; }; };
     Block z;
     Vector w;
     lanes.for_blocks(lane, [&](Index at, Index rows) {
@@ -82,6 +102,9 @@ TotalScatter total_scatter(const Data& data, int n_threads) {
       part.first.noalias() += w.transpose() * z;
       part.farthest = part.farthest.cwiseMax(z.cwiseAbs().colwise().maxCoeff());
       add_scatter(z, w, part.second.data());
+      w.setZero();
+      for (Index j = 0; j < d; ++j) w += (z.col(j) * none.scale(j)).cwiseAbs2();
+      part.reach = std::max(part.reach, std::sqrt(w.maxCoeff()));
     });
     return part;
   });
