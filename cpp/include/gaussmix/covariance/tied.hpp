@@ -2,8 +2,8 @@
 //
 // The quadratic term of the log-density, -|U^T x|^2 / 2, is the same for all components, so that phi(x) = (1, x) and the
 // term is added to log p(x) alone. The pooled scatter sum_k sum_n r_nk (x_n - mu_k)(x_n - mu_k)^T does not need the
-// responsibilities beyond counts and means either: it is the total scatter less that of the means, which a fit sums once
-// (total_scatter.hpp).
+// responsibilities beyond counts and means either: it is the total scatter, which a fit sums once (total_scatter.hpp), less
+// that of the means.
 #pragma once
 
 #include "gaussmix/covariance/full.hpp"
