@@ -1,6 +1,8 @@
 // A pass over the rows against the reference: every size, weights, views of the data, kernels, numbers of threads.
 #include "gaussmix/accumulate.hpp"
 
+#include "gaussmix/predict.hpp"
+
 #include "gaussmix/instances.hpp"
 #include "problems.hpp"
 
@@ -159,6 +161,23 @@ TYPED_TEST(Accumulate, narrow_components_among_wide_ones) {
       EXPECT_LE(std::abs(s.covariances(c, j) - expected.covariances(c, j)), 1e-9L * largest) << c;
   }
   EXPECT_TRUE(same_bits(accumulate(mixture, data, 3), s));
+}
+
+TYPED_TEST(Accumulate, a_narrow_component_of_weight_0_takes_nothing) {
+  auto mixture = random_mixture<TypeParam>(6, 3, 27);
+  if (!TypeParam::shared) mixture.covariances.row(0) *= 1e-10;
+  mixture.weights(0) = 0;
+  mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, mixture.means, mixture.covariances);
+  Matrix x = rows_near(mixture, 700, 28);
+  x.row(5) = mixture.means.row(0);
+  const auto s = accumulate(mixture, Data(x));
+  EXPECT_EQ(s.counts(0), 0);
+  EXPECT_EQ(s.means.row(0), mixture.means.row(0));
+  auto expected = reference::accumulate(mixture, x, {});
+  for (Index j = 0; j < 3; ++j) expected.means(0, j) = mixture.means(0, j);
+  EXPECT_TRUE(close(s, expected, 1e-10L));
+  EXPECT_NEAR(gaussmix::score(gaussmix::LogProb<TypeParam>(mixture), Data(x)),
+              static_cast<double>(expected.log_likelihood / expected.total_weight), 1e-11);
 }
 
 TYPED_TEST(Accumulate, far_apart_needle_thin_components) {

@@ -163,6 +163,21 @@ TYPED_TEST(Screened, gives_up_where_components_overlap) {
   EXPECT_FALSE(this->agrees(mixture, rows_near(mixture, 300, 4), 1));
 }
 
+TYPED_TEST(Screened, keeps_more_pairs_where_some_components_would_go_centred_else) {
+  if (TypeParam::shared) GTEST_SKIP() << "not screened";
+  for (const Index narrow : {0, 4}) {
+    auto mixture = this->mixture_of(8);
+    // Five components at one place, where the rows are: more than half of the pairs need not be computed.
+    mixture.means.topRows(5).rowwise() = RowVector(mixture.means.row(0));
+    mixture.covariances.topRows(5).rowwise() = RowVector(mixture.covariances.row(0));
+    mixture.covariances.bottomRows(narrow) *= 1e-10;
+    mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, mixture.means, mixture.covariances);
+    Matrix x = normals(500, TestFixture::d, 15);
+    x.rowwise() += RowVector(mixture.means.row(0));
+    EXPECT_EQ(bool(this->agrees(mixture, x, 1e-9)), narrow > 0);
+  }
+}
+
 TYPED_TEST(Screened, gives_up_half_way_and_on_rows_that_no_float_holds) {
   auto mixture = this->mixture_of(30);
   // At the mean of all components nothing can be dropped of components this wide.

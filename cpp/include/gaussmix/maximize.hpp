@@ -78,8 +78,8 @@ RowVector pooled_covariance(const Statistics<Covariance>& statistics) {
 /// \param reg_covar   added to the variances, not negative
 /// \param repairs     if given, components are repaired and listed here; else they are an error
 /// \param n_threads   threads at most
-/// \throws NotPositiveDefinite if a covariance is singular, and cannot be or must not be repaired
-/// \throws DegenerateData if variances overflow, or are so small that their inverses do
+/// \throws NotPositiveDefinite if a covariance is singular, and must not be repaired
+/// \throws DegenerateData if variances overflow, or are so small that their inverses do or rounding is all that they are
 template <class Covariance>
 Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double reg_covar, Repairs* repairs = nullptr,
                              int n_threads = 1) {
@@ -130,7 +130,9 @@ Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double re
     if (floor < detail::smallest_variance)
       throw DegenerateData("The variances of the data underflow; increase reg_covar or scale the input data.");
     Covariance::add_diagonal(covariance, d, floor - reg_covar);
-    if (!Covariance::factor(covariance, d, 0, u)) throw singular;
+    if (!Covariance::factor(covariance, d, 0, u))
+      throw DegenerateData(
+          "The variances of the data are lost in rounding beside the values; increase reg_covar or subtract the mean.");
   }
   return mixture;
 }
