@@ -43,15 +43,19 @@ TEST(DataView, rows_of_any_size_are_turned) {
       expect_rows(Data(single), single.cast<double>());
       const Data data(wide.leftCols(d));
       expect_rows(data, x);
-      // Some rows, in another order, mapped.
+      // Some rows, in another order, in a frame.
       std::vector<Index> rows;
       for (Index i = n; i-- > 0;)
         if (i % 3 != 1) rows.push_back(i);
       Block loaded(static_cast<Index>(rows.size()), d);
-      data.load(rows, loaded, [](Index j) { return [j](double v) { return v + static_cast<double>(j); }; });
+      const gaussmix::Frame frame{RowVector::LinSpaced(d, -1, 2), 2 * RowVector::Ones(d)};
+      data.load(rows, loaded, frame);
       for (Index i = 0; i < loaded.rows(); ++i)
         for (Index j = 0; j < d; ++j)
-          ASSERT_EQ(loaded(i, j), x(rows[static_cast<std::size_t>(i)], j) + static_cast<double>(j));
+          ASSERT_EQ(loaded(i, j), 2 * (x(rows[static_cast<std::size_t>(i)], j) - frame.origin(j)));
+      Block consecutive(n, d);
+      data.load(0, consecutive, frame);
+      ASSERT_EQ(consecutive, 2 * (x.rowwise() - frame.origin));
     }
 }
 

@@ -24,6 +24,30 @@ struct Column {
   bool single = false;        ///< float, else double
 };
 
+/// Coordinates of a pass: z = (x - origin) * scale, scale a power of two for each feature.
+struct Frame {
+  RowVector origin, scale;
+
+  /// What takes values into the frame: `Value` is a double, of feature j, or a register of features j, j + 1, ...
+  template <class Value>
+  auto at(Index j) const {
+    using namespace Eigen::internal;
+    return [from = ploadu<Value>(origin.data() + j), by = ploadu<Value>(scale.data() + j)](const Value& x) {
+      return pmul(psub(x, from), by);
+    };
+  }
+};
+
+namespace detail {
+/// In the place of a frame: the values as they are.
+struct Unchanged {
+  template <class Value>
+  auto at(Index /*j*/) const {
+    return [](const Value& x) { return x; };
+  }
+};
+}  // namespace detail
+
 /// Read-only view of n rows, d columns and, optionally, n row weights. It does not own what it points to.
 class Data {
  public:
@@ -79,15 +103,10 @@ class Data {
   double weight_scale() const { return weight_scale_; }
 
   /// Packs rows first, first + 1, ... as doubles, as many as `x` has rows.
-  void load(Index first, Eigen::Ref<Block> x) const {
-    load(first, x, [](Index) { return [](double value) { return value; }; });
-  }
+  void load(Index first, Eigen::Ref<Block> x) const { pack(Consecutive{first}, x, detail::Unchanged()); }
 
-  /// As above, each value as map(j)(value), j its column; of the first columns, as many as `x` has.
-  template <class Map>
-  void load(Index first, Eigen::Ref<Block> x, const Map& map) const {
-    pack(Consecutive{first}, x, map);
-  }
+  /// As above, in a frame; of the first columns, as many as `x` has.
+  void load(Index first, Eigen::Ref<Block> x, const Frame& frame) const { pack(Consecutive{first}, x, frame); }
 
   /// Copies rows first, first + 1, ... as doubles, one after the other, as many as `x` has.
   void load_rows(Index first, Eigen::Ref<Matrix> x) const {
@@ -100,14 +119,12 @@ class Data {
   }
 
   /// Packs the given rows as doubles, as many as `x` has.
-  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x) const {
-    load(rows, x, [](Index) { return [](double value) { return value; }; });
-  }
+  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x) const { load(rows, x, detail::Unchanged()); }
 
-  /// Packs the given rows, as many as `x` has, each value as map(j)(value), j its column.
-  template <class Map>
-  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x, const Map& map) const {
-    pack([&rows](Index i) { return rows[static_cast<std::size_t>(i)]; }, x, map);
+  /// The same in a frame.
+  template <class Coordinates>
+  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x, const Coordinates& frame) const {
+    pack([&rows](Index i) { return rows[static_cast<std::size_t>(i)]; }, x, frame);
   }
 
   /// Packs row i.
@@ -155,73 +172,78 @@ class Data {
 
   void check() const { require(rows_ > 0 && !columns_.empty(), "data must have at least one row and one column"); }
 
-  /// Row i of x becomes row(i) of the data.
-  template <class Row, class Map>
-  void pack(const Row& row, Eigen::Ref<Block> x, const Map& map) const {
-    if (packed_ && columns_[0].single) return pack_rows<float>(row, x, map);
-    if (packed_) return pack_rows<double>(row, x, map);
+  /// Row i of x becomes row(i) of the data, in a frame.
+  template <class Row, class Coordinates>
+  void pack(const Row& row, Eigen::Ref<Block> x, const Coordinates& frame) const {
+    if (packed_ && columns_[0].single) return pack_rows<float>(row, x, frame);
+    if (packed_) return pack_rows<double>(row, x, frame);
     for (Index j = 0; j < x.cols(); ++j) {
       const Column& column = columns_[static_cast<std::size_t>(j)];
+      const auto framed = frame.template at<double>(j);
       if (column.single)
-        pack_column<float>(column, row, x.col(j), map(j));
+        pack_column<float>(column, row, x.col(j), framed);
       else
-        pack_column<double>(column, row, x.col(j), map(j));
+        pack_column<double>(column, row, x.col(j), framed);
     }
   }
 
   /// Packs rows whose columns are adjacent, turned in registers.
-  template <class Scalar, class Row, class Map>
-  void pack_rows(const Row& row, Eigen::Ref<Block> x, const Map& map) const {
+  template <class Scalar, class Row, class Coordinates>
+  void pack_rows(const Row& row, Eigen::Ref<Block> x, const Coordinates& frame) const {
     using Vector = detail::Packet<double>;
     constexpr Index size = detail::packet_size<double>, few = 24;  // rows that stay in the first-level cache
+    constexpr Index line = 64 / static_cast<Index>(sizeof(Scalar));
     static_assert(few % size == 0);
     const Index columns = size > 1 ? x.cols() / size * size : 0;  // in whole registers
     const auto* first = static_cast<const Scalar*>(columns_[0].values);
-    const auto stride = columns_[0].stride;
+    const auto stride = columns_[0].stride, to_stride = x.outerStride();
     const auto values = [&row, first, stride](Index i) { return first + row(i) * stride; };
     if constexpr (std::is_same_v<Row, Consecutive>)
       if (columns == 0 && stride == x.cols() && stride <= 4)
         // With a stride that compilers know they turn the rows in registers too.
         return detail::with_constant<4>(stride, [&](auto d) {
           for (Index j = 0; j < d.value; ++j) {
-            const auto mapped = map(j);
+            const auto framed = frame.template at<double>(j);
             const Scalar* from = values(0) + j;
             double* to = x.col(j).data();
-            for (Index i = 0; i < x.rows(); ++i) to[i] = mapped(double{from[i * d.value]});
+            for (Index i = 0; i < x.rows(); ++i) to[i] = framed(double{from[i * d.value]});
           }
         });
     // Rows are read in an order that processors do not foresee: some thousand numbers ahead they are asked for.
     const Index ahead = std::max<Index>(size, 1024 / x.cols());
     for (Index i = 0; i < x.rows(); i += few) {
       const Index n = std::min(few, x.rows() - i), turned = columns > 0 ? n / size * size : 0;
-      for (Index r = i; r < i + turned; r += size)
-        for (Index j = 0; j < columns; j += size) {
-          detail::Square<double> square;
+      for (Index r = i; r < i + turned; r += size) {
+        const Scalar* from[size];
+        for (Index q = 0; q < size; ++q) from[q] = values(r + q);
+        double* to = x.data() + r;
+        const Index next = std::min(ahead, rows_ - size - row(r)) * stride;
+        for (Index j = 0; j < columns; j += size, to += size * to_stride) {
           if constexpr (std::is_same_v<Row, Consecutive>)
-            for (Index q = 0; q < size; ++q)
-              Eigen::internal::prefetch(first + std::min(row(r + q) + ahead, rows_ - 1) * stride + j);
+            for (Index q = 0; q < size && j % line == 0; ++q) Eigen::internal::prefetch(from[q] + next + j);
+          const auto framed = frame.template at<Vector>(j);
+          detail::Square<double> square;
           for (Index q = 0; q < size; ++q) {
             const Eigen::Array<double, size, 1> numbers =
-                Eigen::Map<const Eigen::Array<Scalar, size, 1>>(values(r + q) + j).template cast<double>();
-            square.packet[q] = Eigen::internal::ploadu<Vector>(numbers.data());
+                Eigen::Map<const Eigen::Array<Scalar, size, 1>>(from[q] + j).template cast<double>();
+            square.packet[q] = framed(Eigen::internal::ploadu<Vector>(numbers.data()));
           }
           Eigen::internal::ptranspose(square);
-          for (Index q = 0; q < size; ++q) Eigen::internal::pstoreu(&x(r, j + q), square.packet[q]);
+          for (Index q = 0; q < size; ++q) Eigen::internal::pstoreu(to + q * to_stride, square.packet[q]);
         }
+      }
       for (Index j = 0; j < x.cols(); ++j) {
-        const auto mapped = map(j);
+        const auto framed = frame.template at<double>(j);
         double* target = &x(i, j);
-        const Index done = j < columns ? turned : 0;
-        for (Index r = 0; r < done; ++r) target[r] = mapped(target[r]);
-        for (Index r = done; r < n; ++r) target[r] = mapped(double{values(i + r)[j]});
+        for (Index r = j < columns ? turned : 0; r < n; ++r) target[r] = framed(double{values(i + r)[j]});
       }
     }
   }
 
-  template <class Scalar, class Row, class Map>
-  static void pack_column(const Column& column, const Row& row, Eigen::Ref<Vector> x, const Map& mapped) {
+  template <class Scalar, class Row, class Framed>
+  static void pack_column(const Column& column, const Row& row, Eigen::Ref<Vector> x, const Framed& framed) {
     const auto* values = static_cast<const Scalar*>(column.values);
-    for (Index i = 0; i < x.size(); ++i) x(i) = mapped(double{values[row(i) * column.stride]});
+    for (Index i = 0; i < x.size(); ++i) x(i) = framed(double{values[row(i) * column.stride]});
   }
 
   std::vector<Column> columns_;

@@ -40,16 +40,6 @@ inline constexpr double single_weight = 1e-6;
 /// Squared Mahalanobis distances are held below this, so that a row at any distance has a finite log-density.
 inline constexpr double largest_distance = 1e300;
 
-/// Coordinates of a pass: z = (x - origin) * scale, scale a power of two for each feature.
-struct Frame {
-  RowVector origin, scale;
-
-  /// What takes the values of feature j into the frame.
-  auto operator()(Index j) const {
-    return [from = origin(j), by = scale(j)](double x) { return (x - from) * by; };
-  }
-};
-
 /// Rows of a data set from which on floats may be computed as floats: fewer take no time, and nothing is then averaged out.
 inline constexpr Index single_rows = 8192;
 

@@ -131,9 +131,8 @@ class Panels {
     weights_.setZero(r.rows());
     weights_.head(w.size()) = w.array().template cast<Scalar>();
     if (Tiles::registers(r.cols()) == 1) {
-      weighted_.resize(r.rows() * ((r.cols() + together - 1) / together * together));
+      weighted_.resize(r.size());
       for (Index c = 0; c < r.cols(); ++c) weighted_.segment(c * r.rows(), r.rows()) = r.col(c).array() * weights_;
-      weighted_.tail(weighted_.size() - r.size()).setZero();
     } else {
       weighted_.resize(r.rows() * Tiles::registers(r.cols()) * Tiles::size);
       detail::weigh(r.data(), r.rows(), r.rows(), r.cols(), weights_.data(), weighted_.data());
@@ -167,7 +166,7 @@ class Panels {
   using Tiles = RegisterTiles<Scalar>;
 
   /// Components whose sums run side by side where registers hold rows.
-  static constexpr Index together = std::min<Index>(4, Tiles::size);
+  static constexpr int together = static_cast<int>(std::min<Index>(4, Tiles::size));
 
   /// Some features of panel p, of those that are here.
   Panel panel(Index p, Index first, Index depth) {
@@ -194,31 +193,30 @@ class Panels {
     using Packet = detail::Packet<Scalar>;
     using namespace Eigen::internal;
     const Index rows = count_ * height, k = sums.n_components();
-    for_features<detail::tile_columns >= 8 ? 6 : 2>(depth, [&](auto n, Index f) {
-      for (Index c = 0; c < k; c += together) {
-        const Scalar* r = weighted_.data() + c * rows;
-        Packet sum[n.value][together];
-        for (auto& of_feature : sum)
-          for (Packet& value : of_feature) value = pset1<Packet>(Scalar{0});
-        for (Index p = 0; p < count_; ++p) {
-          const Scalar* phi = slice(p, first) + f * height;
-          for (Index i = 0; i < height; i += Tiles::size, r += Tiles::size) {
-            Packet weighted[together];
-            for (Index q = 0; q < together; ++q) weighted[q] = pload<Packet>(r + q * rows);
-            for (Index j = 0; j < n.value; ++j) {
-              const auto x = pload<Packet>(phi + j * height + i);
-              for (Index q = 0; q < together; ++q) sum[j][q] = pmadd(weighted[q], x, sum[j][q]);
+    for (Index c = 0; c < k; c += together)
+      detail::with_constant<together>(std::min<Index>(together, k - c), [&](auto components) {
+        constexpr int side_by_side = detail::tile_columns >= 8 ? 24 : 8;
+        for_features<std::min(side_by_side / components.value, 6)>(depth, [&](auto n, Index f) {
+          const Scalar* r = weighted_.data() + c * rows;
+          Packet sum[n.value][components.value];
+          for (auto& of_feature : sum)
+            for (Packet& value : of_feature) value = pset1<Packet>(Scalar{0});
+          for (Index p = 0; p < count_; ++p) {
+            const Scalar* phi = slice(p, first) + f * height;
+            for (Index i = 0; i < height; i += Tiles::size, r += Tiles::size) {
+              Packet weighted[components.value];
+              for (Index q = 0; q < components.value; ++q) weighted[q] = pload<Packet>(r + q * rows);
+              for (Index j = 0; j < n.value; ++j) {
+                const auto x = pload<Packet>(phi + j * height + i);
+                for (Index q = 0; q < components.value; ++q) sum[j][q] = pmadd(weighted[q], x, sum[j][q]);
+              }
             }
           }
-        }
-        Scalar total[n.value][together];
-        for (Index j = 0; j < n.value; ++j)
-          for (Index q = 0; q < together; ++q) total[j][q] = predux(sum[j][q]);
-        const Index kept = std::min(together, k - c);
-        for (Index j = 0; j < n.value; ++j)
-          for (Index q = 0; q < kept; ++q) sums.tile(0, first + f + j)[c + q] += double{total[j][q]};
-      }
-    });
+          for (Index j = 0; j < n.value; ++j)
+            for (Index q = 0; q < components.value; ++q)
+              sums.tile(0, first + f + j)[c + q] += double{predux(sum[j][q])};
+        });
+      });
   }
 
   Index n_ = 0, d_ = 0, width_ = 1, count_ = 0;

@@ -23,10 +23,8 @@ struct Spread {
     return ((a - b) * unit).squaredNorm();
   }
 
-  /// How `Data::load` brings rows to this frame: (x - mean) * unit.
-  auto frame() const {
-    return [this](Index j) { return [c = mean(j), unit = unit](double x) { return (x - c) * unit; }; };
-  }
+  /// (x - mean) * unit
+  Frame frame() const { return {mean, RowVector::Constant(mean.size(), unit)}; }
 
   /// How passes over rows that look for a start are cut: into blocks that stay in the first-level cache.
   static Lanes lanes(const Data& data) {

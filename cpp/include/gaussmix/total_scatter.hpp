@@ -86,11 +86,11 @@ TotalScatter total_scatter(const Data& data, int n_threads) {
     return deviation > 0 && std::isnormal(1 / deviation) ? 1 / deviation : 1.0;
   };
   none.scale = squares.unaryExpr(inverse_deviation);
+  const Frame about{none.centre, RowVector::Ones(d)};
   const Lanes lanes(n, 240, max_lanes(n, d, d * d));
   const double work = static_cast<double>(n) * static_cast<double>(d * (d + 10));
   auto total = sum_over_lanes(lanes, worth_threads(work, n_threads), [&](Index lane) {
     TotalScatter part = none;
-    const auto about = [&none](Index j) { return [c = none.centre(j)](double x) { return x - c; }; };
     Block z;
     Vector w;
     lanes.for_blocks(lane, [&](Index at, Index rows) {
