@@ -24,6 +24,20 @@ void expect_rows(const Data& data, const Matrix& x) {
   EXPECT_TRUE(loaded == x);
   for (Index i = 0; i < x.rows(); ++i)
     for (Index j = 0; j < x.cols(); ++j) ASSERT_EQ(data(i, j), x(i, j));
+  // In a frame, into a part of a matrix; and some rows of it, in another order.
+  gaussmix::Frame frame{RowVector::LinSpaced(x.cols(), -1, 2), RowVector(x.cols())};
+  for (Index j = 0; j < x.cols(); ++j) frame.scale(j) = std::ldexp(1.0, static_cast<int>(j % 7) - 3);
+  const Matrix framed = (x.rowwise() - frame.origin) * frame.scale.asDiagonal();
+  Block wide = Block::Zero(x.rows() + 2, x.cols() + 1);
+  data.load(0, wide.block(1, 0, x.rows(), x.cols()), frame);
+  EXPECT_EQ(wide.block(1, 0, x.rows(), x.cols()), framed);
+  EXPECT_TRUE((wide.row(0).array() == 0).all() && (wide.bottomRows(1).array() == 0).all());
+  std::vector<Index> rows;
+  for (Index i = x.rows(); i-- > 0;)
+    if (i % 3 != 1) rows.push_back(i);
+  Block listed(static_cast<Index>(rows.size()), x.cols());
+  data.load(rows, listed, frame);
+  EXPECT_EQ(listed, framed(rows, Eigen::all));
 }
 
 TEST(DataView, row_major_and_column_major) {
@@ -41,21 +55,8 @@ TEST(DataView, rows_of_any_size_are_turned) {
       const Matrix wide = normals(n, d + 1, 1), x = wide.leftCols(d);
       const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> single = x.cast<float>();
       expect_rows(Data(single), single.cast<double>());
-      const Data data(wide.leftCols(d));
-      expect_rows(data, x);
-      // Some rows, in another order, in a frame.
-      std::vector<Index> rows;
-      for (Index i = n; i-- > 0;)
-        if (i % 3 != 1) rows.push_back(i);
-      Block loaded(static_cast<Index>(rows.size()), d);
-      const gaussmix::Frame frame{RowVector::LinSpaced(d, -1, 2), 2 * RowVector::Ones(d)};
-      data.load(rows, loaded, frame);
-      for (Index i = 0; i < loaded.rows(); ++i)
-        for (Index j = 0; j < d; ++j)
-          ASSERT_EQ(loaded(i, j), 2 * (x(rows[static_cast<std::size_t>(i)], j) - frame.origin(j)));
-      Block consecutive(n, d);
-      data.load(0, consecutive, frame);
-      ASSERT_EQ(consecutive, 2 * (x.rowwise() - frame.origin));
+      expect_rows(Data(x), x);
+      expect_rows(Data(wide.leftCols(d)), x);
     }
 }
 

@@ -91,6 +91,14 @@ TYPED_TEST(Maximize, a_variance_that_is_rounding_of_the_mean_is_floored) {
   EXPECT_EQ(static_cast<Index>(repairs.floored.size()), s.covariances.rows());
 }
 
+TYPED_TEST(Maximize, what_is_far_from_positive_definite_is_an_error) {
+  auto s = this->statistics();
+  s.covariances.row(0) *= -1;
+  EXPECT_THROW(maximize(s, 0), gaussmix::NotPositiveDefinite);
+  Repairs repairs;
+  EXPECT_THROW(maximize(s, 0, &repairs), gaussmix::DegenerateData);
+}
+
 TYPED_TEST(Maximize, a_component_without_rows_is_given_the_pooled_covariance) {
   for (const double count : {0.0, 1e-20}) {
     auto s = this->statistics();

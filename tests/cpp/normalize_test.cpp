@@ -15,6 +15,13 @@ Block panels_of(const Block& values) {
   return table;
 }
 
+#ifdef EIGEN_HAS_SINGLE_INSTRUCTION_MADD
+constexpr double rounded =
+    0.2;  // units that the exponential may be off, for each that its argument has before the point
+#else
+constexpr double rounded = 0.7;
+#endif
+
 /// The exponentials of a panel of numbers, in place, without their unit.
 template <class Scalar>
 void exponentials(Scalar* values) {
@@ -36,7 +43,7 @@ TEST(Normalize, exponential_is_right_to_its_last_digits) {
     exponentials(values);
     for (Index i = 0; i < rows; ++i) {
       const double argument = arguments[static_cast<std::size_t>(i)];
-      const Real expected = std::exp(Real{argument}), units = 2 - Real{argument} / 2;
+      const Real expected = std::exp(Real{argument}), units = 2 - rounded * Real{argument};
       ASSERT_LE(std::abs(values[i] / expected - 1), units * std::numeric_limits<double>::epsilon()) << argument;
     }
   }
@@ -51,7 +58,7 @@ TEST(Normalize, exponential_of_floats_is_right_to_its_last_digits) {
     exponentials(values);
     for (Index i = 0; i < rows; ++i) {
       const float argument = arguments[static_cast<std::size_t>(i)];
-      const double expected = std::exp(double{argument}), units = 2 - double{argument} / 2;
+      const double expected = std::exp(double{argument}), units = 2 - rounded * double{argument};
       ASSERT_LE(std::abs(values[i] / expected - 1), units * double{std::numeric_limits<float>::epsilon()}) << argument;
     }
   }

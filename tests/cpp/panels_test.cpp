@@ -49,6 +49,9 @@ struct Panels : testing::Test {
     const Vector w = normals(n, 1, 4).cwiseAbs().template cast<float>().cast<double>();
     FeaturePanels<Covariance, Scalar> panels;
     const auto out = multiply(panels, z, theta);
+    Vector squares(n);
+    panels.squared_norms(squares);
+    EXPECT_TRUE(squares.isApprox(z.rowwise().squaredNorm(), static_cast<double>(tolerance)));
     const Table expected = reference::product(phi, theta);
     const Table magnitude = reference::product(Block(phi.cwiseAbs()), Block(theta.cwiseAbs()));
     for (Index c = 0; c < k; ++c)
@@ -79,6 +82,9 @@ TYPED_TEST(Panels, products_equal_the_sums) {
     for (const Index d : {1, 3, 10}) this->template compare<double>(n, d, 5, 1e-14L);
   // Every number of components in a tile, and of registers: 1, 2, 3, 2 + 2, 3 + 2, ...
   for (Index k = 1; k <= 66; ++k) this->template compare<double>(30, 2, k, 1e-14L);
+  // Few components, whose sums are by rows: any number of them beside any number of features.
+  for (Index k = 1; k <= 4; ++k)
+    for (const Index d : {1, 4, 6, 9, 10}) this->template compare<double>(30, d, k, 1e-14L);
 }
 
 TYPED_TEST(Panels, more_features_than_a_slice_holds) {
@@ -87,7 +93,7 @@ TYPED_TEST(Panels, more_features_than_a_slice_holds) {
 }
 
 TYPED_TEST(Panels, products_in_float) {
-  for (const Index k : {1, 9, 20, 50}) this->template compare<float>(100, 6, k, 1e-5L);
+  for (const Index k : {1, 2, 3, 4, 9, 20, 50}) this->template compare<float>(100, 6, k, 1e-5L);
   this->template compare<float>(60, 30, 3, 1e-5L);
 }
 

@@ -44,7 +44,7 @@ TEST(TotalScatter, about_any_origin_is_the_sum_over_the_rows) {
 
 TEST(TotalScatter, a_pass_that_is_given_it_equals_the_reference) {
   unsigned seed = 10;
-  bool used = false;
+  int used = 0;
   for (const Index d : {1, 2, 9})
     for (const Index k : {1, 2, 12})
       for (const bool weighted : {false, true}) {
@@ -57,9 +57,9 @@ TEST(TotalScatter, a_pass_that_is_given_it_equals_the_reference) {
         const auto s = accumulate(mixture, data, 1, false, &total);
         EXPECT_TRUE(close(s, reference::accumulate(mixture, x, weights), 1e-11L)) << d << ", " << k;
         EXPECT_TRUE(same_bits(accumulate(mixture, data, 3, false, &total), s));
-        used = used || accumulate(mixture, data).log_likelihood != s.log_likelihood;
+        used += accumulate(mixture, data).log_likelihood != s.log_likelihood;
       }
-  EXPECT_TRUE(used);  // the sums are others, so that some of the last digits are
+  EXPECT_GE(used, 6);  // the sums are others, so that some of the last digits are
 }
 
 TEST(TotalScatter, rows_of_float_too) {

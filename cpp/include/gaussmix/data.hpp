@@ -32,6 +32,7 @@ struct Frame {
   template <class Value>
   auto at(Index j) const {
     using namespace Eigen::internal;
+    eigen_assert(j + unpacket_traits<Value>::size <= origin.size() && origin.size() == scale.size());
     return [from = ploadu<Value>(origin.data() + j), by = ploadu<Value>(scale.data() + j)](const Value& x) {
       return pmul(psub(x, from), by);
     };
@@ -119,12 +120,13 @@ class Data {
   }
 
   /// Packs the given rows as doubles, as many as `x` has.
-  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x) const { load(rows, x, detail::Unchanged()); }
+  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x) const {
+    pack(Listed{rows.data()}, x, detail::Unchanged());
+  }
 
   /// The same in a frame.
-  template <class Coordinates>
-  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x, const Coordinates& frame) const {
-    pack([&rows](Index i) { return rows[static_cast<std::size_t>(i)]; }, x, frame);
+  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x, const Frame& frame) const {
+    pack(Listed{rows.data()}, x, frame);
   }
 
   /// Packs row i.
@@ -170,6 +172,12 @@ class Data {
     Index operator()(Index i) const { return first + i; }
   };
 
+  /// Any rows.
+  struct Listed {
+    const Index* rows;
+    Index operator()(Index i) const { return rows[i]; }
+  };
+
   void check() const { require(rows_ > 0 && !columns_.empty(), "data must have at least one row and one column"); }
 
   /// Row i of x becomes row(i) of the data, in a frame.
@@ -197,6 +205,7 @@ class Data {
     const Index columns = size > 1 ? x.cols() / size * size : 0;  // in whole registers
     const auto* first = static_cast<const Scalar*>(columns_[0].values);
     const auto stride = columns_[0].stride, to_stride = x.outerStride();
+    double* const to = x.data();
     const auto values = [&row, first, stride](Index i) { return first + row(i) * stride; };
     if constexpr (std::is_same_v<Row, Consecutive>)
       if (columns == 0 && stride == x.cols() && stride <= 4)
@@ -205,8 +214,8 @@ class Data {
           for (Index j = 0; j < d.value; ++j) {
             const auto framed = frame.template at<double>(j);
             const Scalar* from = values(0) + j;
-            double* to = x.col(j).data();
-            for (Index i = 0; i < x.rows(); ++i) to[i] = framed(double{from[i * d.value]});
+            double* target = x.col(j).data();
+            for (Index i = 0; i < x.rows(); ++i) target[i] = framed(double{from[i * d.value]});
           }
         });
     // Rows are read in an order that processors do not foresee: some thousand numbers ahead they are asked for.
@@ -216,11 +225,12 @@ class Data {
       for (Index r = i; r < i + turned; r += size) {
         const Scalar* from[size];
         for (Index q = 0; q < size; ++q) from[q] = values(r + q);
-        double* to = x.data() + r;
-        const Index next = std::min(ahead, rows_ - size - row(r)) * stride;
-        for (Index j = 0; j < columns; j += size, to += size * to_stride) {
+        for (Index j = 0; j < columns; j += size) {
           if constexpr (std::is_same_v<Row, Consecutive>)
-            for (Index q = 0; q < size && j % line == 0; ++q) Eigen::internal::prefetch(from[q] + next + j);
+            if (j % line == 0) {
+              const Index next = std::min(ahead, rows_ - size - row(r)) * stride + j;
+              for (Index q = 0; q < size; ++q) Eigen::internal::prefetch(from[q] + next);
+            }
           const auto framed = frame.template at<Vector>(j);
           detail::Square<double> square;
           for (Index q = 0; q < size; ++q) {
@@ -229,7 +239,7 @@ class Data {
             square.packet[q] = framed(Eigen::internal::ploadu<Vector>(numbers.data()));
           }
           Eigen::internal::ptranspose(square);
-          for (Index q = 0; q < size; ++q) Eigen::internal::pstoreu(to + q * to_stride, square.packet[q]);
+          for (Index q = 0; q < size; ++q) Eigen::internal::pstoreu(to + r + (j + q) * to_stride, square.packet[q]);
         }
       }
       for (Index j = 0; j < x.cols(); ++j) {

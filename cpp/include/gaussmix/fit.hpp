@@ -229,7 +229,7 @@ class Run {
 /// \param previous        if given, EM goes on from this mixture, whose last bound was `previous_bound`, in one restart
 /// \returns the best of the restarts; if the callback stopped the fit, the best so far
 /// \throws DegenerateData if the data overflow, or reg_covar is 0 and a component collapses where all rows together are
-///         singular for the type of covariance or fewer of them are distinct than there are components
+///         singular for the type of covariance or fewer of them are distinct than there are components; as `maximize`
 /// \throws NotPositiveDefinite if given precisions are not
 /// \throws Stopped if the callback stopped the fit before there was a model
 /// \throws std::invalid_argument if sizes or options do not fit

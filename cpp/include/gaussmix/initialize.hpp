@@ -105,7 +105,7 @@ template <class Covariance>
 Statistics<Covariance> statistics_of_random(const Data& data, Index k, const Spread& spread, const Random& random,
                                             int n_threads) {
   const Index d = data.cols(), pairs = (k + 1) / 2;
-  const Frame frame{spread.mean, RowVector::Constant(d, spread.unit)};
+  const Frame frame = spread.frame();
   const Lanes lanes(data.rows(), block_rows<Covariance>(d, k), max_lanes(data.rows(), d, Covariance::entries(d) * k));
   std::vector<std::uint64_t> before(static_cast<std::size_t>(lanes.count) + 1, 0);
   for (Index lane = 0; lane < lanes.count; ++lane) {
@@ -210,7 +210,7 @@ Statistics<Covariance> initialize(const Data& data, Index n_components, Initiali
                                   std::uint64_t seed, std::uint32_t restart, int n_threads,
                                   const Interrupt& interrupt) {
   KMeans kmeans(data, n_components, n_threads, interrupt);
-  const Frame frame{kmeans.spread().mean, RowVector::Constant(data.cols(), kmeans.spread().unit)};
+  const Frame frame = kmeans.spread().frame();
   const Random random(seed, Purpose::seeding, restart);
   Matrix means;  // of the start, where they are not those of the clusters
 

@@ -145,9 +145,9 @@ class KMeans {
       if (k != fastest) second_shift = std::max(second_shift, shifts_(k));
     // At first the variance stands in for the mean squared distance.
     const double typical = partition_.inertia > 0 ? partition_.inertia / spread_.total_weight : spread_.variance;
+    const Frame frame = spread_.frame();
     const Change change = sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
       Change mine{Vector::Zero(k_), Matrix::Zero(k_, data_.cols()), 0};
-      const auto frame = spread_.frame();
       std::vector<Index> open;
       Nearest nearest;
       Block z;
@@ -201,9 +201,9 @@ class KMeans {
 
   template <class = void>
   void sum_clusters() {
+    const Frame frame = spread_.frame();
     const Change sum = sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
       Change mine{Vector::Zero(k_), Matrix::Zero(k_, data_.cols()), 0};
-      const auto frame = spread_.frame();
       Block z;
       lanes_.for_blocks(lane, [&](Index first, Index n) {
         z.resize(n, data_.cols());

@@ -213,8 +213,10 @@ class LogProb {
     if (block.kernel == Kernel::single) {
       block.single_table.resize(padded<float>(rows), n_components());
       block.single_panels.resize(rows, n_features());
-      block.single_panels.for_panels(
-          [&z = block.z()](Index at, auto part) { part = z.middleRows(at, part.rows()).template cast<float>(); });
+      static_assert(panel_rows<float> % panel_rows<double> == 0);
+      block.panels.for_panels([&block](Index at, const auto& z) {
+        block.single_panels.within_panel(at, z.rows()) = z.template cast<float>();
+      });
       block.single_panels.multiply(single_theta_, block.single_table);
       normalize(rows, block.single_table, block.log_norm, block.inverse_sum);
       block.log_norm.array() += single_offset_;
@@ -293,8 +295,7 @@ class LogProb {
   /// The kernel that the rows of a block need.
   Kernel kernel_of(BlockBuffers<Covariance>& block) const {
     Vector& radii2 = block.distances;
-    block.panels.for_panels(
-        [&](Index at, const auto& z) { radii2.segment(at, z.rows()) = z.square().rowwise().sum(); });
+    block.panels.squared_norms(radii2);
     block.radius2 = radii2.maxCoeff();
     if (std::isnan(radii2.sum())) require(!block.z().hasNaN(), "the data must not contain NaN");
     const double radius = std::sqrt(block.radius2);

@@ -78,8 +78,9 @@ RowVector pooled_covariance(const Statistics<Covariance>& statistics) {
 /// \param reg_covar   added to the variances, not negative
 /// \param repairs     if given, components are repaired and listed here; else they are an error
 /// \param n_threads   threads at most
-/// \throws NotPositiveDefinite if a covariance is singular, and must not be repaired
-/// \throws DegenerateData if variances overflow, or are so small that their inverses do or rounding is all that they are
+/// \throws NotPositiveDefinite if a covariance is singular or a component has no rows, and nothing must be repaired
+/// \throws DegenerateData if variances overflow, or are so small that their inverses do, or a repaired covariance is
+///         still not positive-definite
 template <class Covariance>
 Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double reg_covar, Repairs* repairs = nullptr,
                              int n_threads = 1) {
@@ -132,7 +133,7 @@ Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double re
     Covariance::add_diagonal(covariance, d, floor - reg_covar);
     if (!Covariance::factor(covariance, d, 0, u))
       throw DegenerateData(
-          "The variances of the data are lost in rounding beside the values; increase reg_covar or subtract the mean.");
+          "A covariance is not positive-definite beyond rounding; increase reg_covar or use fewer components.");
   }
   return mixture;
 }

@@ -109,6 +109,27 @@ class Panels {
   /// Its quadratic features.
   Panel phi(Index p, Index depth) { return panel(p, 1 + d_, depth); }
 
+  /// |z|^2 of each row z, n numbers.
+  void squared_norms(Eigen::Ref<Vector> out) const {
+    using namespace Eigen::internal;
+    using Packet = detail::Packet<Scalar>;
+    for (Index p = 0; p < count_; ++p) {
+      Packet sums[3];
+      for (Packet& sum : sums) sum = pset1<Packet>(Scalar{0});
+      const Scalar* z = values_.data() + (p * width_ + 1) * height;
+      for (Index j = 0; j < d_; ++j, z += height)
+        for (int m = 0; m < 3; ++m) {
+          const auto x = pload<Packet>(z + m * Tiles::size);
+          sums[m] = pmadd(x, x, sums[m]);
+        }
+      alignas(64) Scalar squares[height];
+      for (int m = 0; m < 3; ++m) pstore(squares + m * Tiles::size, sums[m]);
+      const Index first = p * height, n = std::min(height, n_ - first);
+      out.segment(first, n) =
+          Eigen::Map<const Eigen::Matrix<Scalar, Eigen::Dynamic, 1>>(squares, n).template cast<double>();
+    }
+  }
+
   /// out += the slice's features first, first + 1, ..., `depth` of them, times their coefficients; = where first is 0.
   void multiply(const Coefficients<Scalar>& theta, Index first, Index depth, Table& out) const {
     eigen_assert(out.rows() == count_ * height && out.cols() == theta.n_components());
@@ -195,8 +216,9 @@ class Panels {
     const Index rows = count_ * height, k = sums.n_components();
     for (Index c = 0; c < k; c += together)
       detail::with_constant<together>(std::min<Index>(together, k - c), [&](auto components) {
-        constexpr int side_by_side = detail::tile_columns >= 8 ? 24 : 8;
-        for_features<std::min(side_by_side / components.value, 6)>(depth, [&](auto n, Index f) {
+        // As many features as leave registers for the weights and a number of the features; eight sums hide their waits.
+        constexpr int registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS, k_here = components.value;
+        for_features<std::min((registers - 1 - k_here) / k_here, 8)>(depth, [&](auto n, Index f) {
           const Scalar* r = weighted_.data() + c * rows;
           Packet sum[n.value][components.value];
           for (auto& of_feature : sum)
@@ -245,9 +267,17 @@ class FeaturePanels {
   /// Calls body(at, z) for the rows at, at + 1, ... of each panel, one a row of z.
   template <class Body>
   void for_panels(const Body& body) {
-    for (Index at = 0, p = 0; at < rows(); at += Panels<Scalar>::height, ++p)
-      body(at, panels_.rows(p).topRows(std::min(Panels<Scalar>::height, rows() - at)));
+    for (Index at = 0; at < rows(); at += Panels<Scalar>::height)
+      body(at, within_panel(at, std::min(Panels<Scalar>::height, rows() - at)));
   }
+
+  /// The rows at, at + 1, ..., n of them, which lie in one panel.
+  auto within_panel(Index at, Index n) {
+    return panels_.rows(at / Panels<Scalar>::height).middleRows(at % Panels<Scalar>::height, n);
+  }
+
+  /// |z|^2 of each row z, n numbers.
+  void squared_norms(Eigen::Ref<Vector> out) const { panels_.squared_norms(out); }
 
   /// out = Phi Theta, whose rows are filled up to whole panels.
   void multiply(const Coefficients<Scalar>& theta, Table& out) {
