@@ -151,5 +151,5 @@ print(time.process_time() - begin)
 
 
 def test_an_import_takes_little_beside_scikit_learn():
-    # Of processor time: it takes 40 ms, whatever else the machine does.
-    assert min(float(run(IMPORT)) for _ in range(5)) < 0.15
+    # Of processor time: it takes 40 ms, but where other processes are in its way.
+    assert any(float(run(IMPORT)) < 0.15 for _ in range(5))
