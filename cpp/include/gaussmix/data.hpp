@@ -233,13 +233,14 @@ class Data {
             }
           const auto framed = frame.template at<Vector>(j);
           detail::Square<double> square;
-          for (Index q = 0; q < size; ++q) {
+          detail::unroll<size>([&](int q) {
             const Eigen::Array<double, size, 1> numbers =
                 Eigen::Map<const Eigen::Array<Scalar, size, 1>>(from[q] + j).template cast<double>();
             square.packet[q] = framed(Eigen::internal::ploadu<Vector>(numbers.data()));
-          }
+          });
           Eigen::internal::ptranspose(square);
-          for (Index q = 0; q < size; ++q) Eigen::internal::pstoreu(to + r + (j + q) * to_stride, square.packet[q]);
+          detail::unroll<size>(
+              [&](int q) { Eigen::internal::pstoreu(to + r + (j + q) * to_stride, square.packet[q]); });
         }
       }
       for (Index j = 0; j < x.cols(); ++j) {

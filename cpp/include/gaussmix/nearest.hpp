@@ -107,29 +107,29 @@ class CentreSearch {
       for (auto* out : {&scores.first, &scores.second, &scores.label}) out->resize(padded);
       for (Index i = 0; i < padded; i += height) {
         Packet first[vectors], second[vectors], label[vectors];
-        for (int m = 0; m < vectors; ++m) {
+        detail::unroll<vectors>([&](int m) {
           first[m] = second[m] = pset1<Packet>(-std::numeric_limits<Scalar>::infinity());
           label[m] = pset1<Packet>(Scalar{0});
-        }
+        });
         for (Index c = 0; c < k; c += columns)
           detail::with_constant<columns>(std::min<Index>(columns, k - c), [&](auto n) {
             detail::Tile<vectors, n.value, Scalar> tile;
             tile.add(depth, x.data() + i, padded, table_.data() + c * depth, 1, depth);
-            for (int j = 0; j < n.value; ++j) {
+            detail::unroll<n.value>([&](int j) {
               const auto number = pset1<Packet>(static_cast<Scalar>(c + j));
-              for (int m = 0; m < vectors; ++m) {
+              detail::unroll<vectors>([&](int m) {
                 const Packet score = tile(m, j);
                 label[m] = pselect(pcmp_lt(first[m], score), number, label[m]);
                 second[m] = pmax(second[m], pmin(first[m], score));
                 first[m] = pmax(first[m], score);
-              }
-            }
+              });
+            });
           });
-        for (int m = 0; m < vectors; ++m) {
+        detail::unroll<vectors>([&](int m) {
           pstoreu(scores.first.data() + i + m * size, first[m]);
           pstoreu(scores.second.data() + i + m * size, second[m]);
           pstoreu(scores.label.data() + i + m * size, label[m]);
-        }
+        });
       }
     }
 

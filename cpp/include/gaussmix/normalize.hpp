@@ -72,15 +72,16 @@ EIGEN_ALWAYS_INLINE void exp_not_positive(Packet<Scalar> (&x)[N]) {
   constexpr Scalar log2 = Scalar(0.69314718055994531), shift = Type::digits - Type::dropped;
   constexpr int degree = static_cast<int>(std::size(Type::series)) - 1;
   Vector shifted[N], r[N], sum[N];
-  for (int i = 0; i < N; ++i) {
+  unroll<N>([&](int i) {
     x[i] = Eigen::internal::pmax(x[i], pset1<Vector>(Type::dropped * log2));
     shifted[i] = pmadd(x[i], pset1<Vector>(1 / log2), pset1<Vector>(shift));
     r[i] = pmadd(Eigen::internal::psub(shifted[i], pset1<Vector>(shift)), pset1<Vector>(-log2), x[i]);
     sum[i] = pset1<Vector>(Type::series[degree]);
-  }
-  for (int t = degree - 1; t >= 0; --t)
-    for (int i = 0; i < N; ++i) sum[i] = pmadd(sum[i], r[i], pset1<Vector>(Type::series[t]));
-  for (int i = 0; i < N; ++i) {
+  });
+  unroll<degree>([&](int t) {
+    unroll<N>([&](int i) { sum[i] = pmadd(sum[i], r[i], pset1<Vector>(Type::series[degree - 1 - t])); });
+  });
+  unroll<N>([&](int i) {
     // Eigen has no shift of a packet's bits; compilers see one here.
     typename Type::Bits bits[packet_size<Scalar>];
     std::memcpy(bits, &shifted[i], sizeof bits);
@@ -88,7 +89,7 @@ EIGEN_ALWAYS_INLINE void exp_not_positive(Packet<Scalar> (&x)[N]) {
     Vector two_to_n;
     std::memcpy(&two_to_n, bits, sizeof bits);
     x[i] = Eigen::internal::pmul(sum[i], two_to_n);
-  }
+  });
 }
 
 }  // namespace detail
@@ -109,28 +110,30 @@ void normalize(Index rows, Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>
   for (Index first = 0; first < rows; first += height) {
     const auto column = [&](Index k) { return table.data() + k * table.rows() + first; };
     Packet largest[packets], sum[packets];
-    for (int i = 0; i < packets; ++i) {
+    detail::unroll<packets>([&](int i) {
       largest[i] = Eigen::internal::pload<Packet>(column(0) + i * size);
       sum[i] = Eigen::internal::pset1<Packet>(Scalar{0});
-    }
+    });
     for (Index k = 1; k < table.cols(); ++k)
-      for (int i = 0; i < packets; ++i)
+      detail::unroll<packets>([&](int i) {
         largest[i] = Eigen::internal::pmax(largest[i], Eigen::internal::pload<Packet>(column(k) + i * size));
+      });
     for (Index k = 0; k < table.cols(); ++k) {
       Packet e[packets];
-      for (int i = 0; i < packets; ++i)
+      detail::unroll<packets>([&](int i) {
         e[i] = Eigen::internal::psub(Eigen::internal::pload<Packet>(column(k) + i * size), largest[i]);
+      });
       detail::exp_not_positive<Scalar>(e);
-      for (int i = 0; i < packets; ++i) {
+      detail::unroll<packets>([&](int i) {
         Eigen::internal::pstore(column(k) + i * size, e[i]);
         sum[i] = Eigen::internal::padd(sum[i], e[i]);
-      }
+      });
     }
     alignas(64) Eigen::Array<Scalar, height, 1> best, total;
-    for (int i = 0; i < packets; ++i) {
+    detail::unroll<packets>([&](int i) {
       Eigen::internal::pstore(best.data() + i * size, largest[i]);
       Eigen::internal::pstore(total.data() + i * size, sum[i]);
-    }
+    });
     const Index n = std::min(height, rows - first);
     inverse_sum.segment(first, n) = total.inverse().template cast<double>().head(n);
     total = (total * (1 / detail::Exponential<Scalar>::unit)).log();

@@ -115,15 +115,15 @@ class Panels {
     using Packet = detail::Packet<Scalar>;
     for (Index p = 0; p < count_; ++p) {
       Packet sums[3];
-      for (Packet& sum : sums) sum = pset1<Packet>(Scalar{0});
+      detail::unroll<3>([&](int m) { sums[m] = pset1<Packet>(Scalar{0}); });
       const Scalar* z = values_.data() + (p * width_ + 1) * height;
       for (Index j = 0; j < d_; ++j, z += height)
-        for (int m = 0; m < 3; ++m) {
+        detail::unroll<3>([&](int m) {
           const auto x = pload<Packet>(z + m * Tiles::size);
           sums[m] = pmadd(x, x, sums[m]);
-        }
+        });
       alignas(64) Scalar squares[height];
-      for (int m = 0; m < 3; ++m) pstore(squares + m * Tiles::size, sums[m]);
+      detail::unroll<3>([&](int m) { pstore(squares + m * Tiles::size, sums[m]); });
       const Index first = p * height, n = std::min(height, n_ - first);
       out.segment(first, n) =
           Eigen::Map<const Eigen::Matrix<Scalar, Eigen::Dynamic, 1>>(squares, n).template cast<double>();
@@ -220,23 +220,25 @@ class Panels {
         constexpr int registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS, k_here = components.value;
         for_features<std::min((registers - 1 - k_here) / k_here, 8)>(depth, [&](auto n, Index f) {
           const Scalar* r = weighted_.data() + c * rows;
-          Packet sum[n.value][components.value];
-          for (auto& of_feature : sum)
-            for (Packet& value : of_feature) value = pset1<Packet>(Scalar{0});
+          constexpr int features = n.value;
+          Packet sum[features][k_here];
+          detail::unroll<features>(
+              [&](int j) { detail::unroll<k_here>([&](int q) { sum[j][q] = pset1<Packet>(Scalar{0}); }); });
           for (Index p = 0; p < count_; ++p) {
             const Scalar* phi = slice(p, first) + f * height;
             for (Index i = 0; i < height; i += Tiles::size, r += Tiles::size) {
-              Packet weighted[components.value];
-              for (Index q = 0; q < components.value; ++q) weighted[q] = pload<Packet>(r + q * rows);
-              for (Index j = 0; j < n.value; ++j) {
+              Packet weighted[k_here];
+              detail::unroll<k_here>([&](int q) { weighted[q] = pload<Packet>(r + q * rows); });
+              detail::unroll<features>([&](int j) {
                 const auto x = pload<Packet>(phi + j * height + i);
-                for (Index q = 0; q < components.value; ++q) sum[j][q] = pmadd(weighted[q], x, sum[j][q]);
-              }
+                detail::unroll<k_here>([&](int q) { sum[j][q] = pmadd(weighted[q], x, sum[j][q]); });
+              });
             }
           }
-          for (Index j = 0; j < n.value; ++j)
-            for (Index q = 0; q < components.value; ++q)
-              sums.tile(0, first + f + j)[c + q] += double{predux(sum[j][q])};
+          detail::unroll<features>([&](int j) {
+            double* of_feature = sums.tile(0, first + f + j) + c;
+            detail::unroll<k_here>([&](int q) { of_feature[q] += double{predux(sum[j][q])}; });
+          });
         });
       });
   }

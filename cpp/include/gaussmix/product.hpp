@@ -57,7 +57,7 @@ void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
     const Index rows = std::min(height, out.size() - first);
     detail::with_constant<3>((rows + size - 1) / size, [&](auto m) {
       Packet squares[m.value];
-      for (Packet& square : squares) square = Eigen::internal::pset1<Packet>(0.0);
+      detail::unroll<m.value>([&](int i) { squares[i] = Eigen::internal::pset1<Packet>(0.0); });
       for (Index j = 0; j < d; j += detail::tile_columns)
         detail::with_constant<detail::tile_columns>(std::min<Index>(detail::tile_columns, d - j), [&](auto n) {
           detail::Tile<m.value, n.value, double> tile;
@@ -65,7 +65,7 @@ void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
           tile.add_squares_over_columns(squares);
         });
       alignas(64) double values[height];
-      for (int i = 0; i < m.value; ++i) Eigen::internal::pstore(values + i * size, squares[i]);
+      detail::unroll<m.value>([&](int i) { Eigen::internal::pstore(values + i * size, squares[i]); });
       out.segment(first, rows) = Eigen::Map<const Vector>(values, rows);
     });
   }
@@ -84,7 +84,7 @@ void squared_norms(const Rows& x, const double* u, Eigen::Ref<Vector> out) {
     const Index rows = std::min<Index>(detail::tile_columns, out.size() - first);
     detail::with_constant<detail::tile_columns>(rows, [&](auto n) {
       Packet squares[n.value];
-      for (Packet& square : squares) square = Eigen::internal::pset1<Packet>(0.0);
+      detail::unroll<n.value>([&](int i) { squares[i] = Eigen::internal::pset1<Packet>(0.0); });
       const auto add = [&](auto m, Index depth, const double* columns, Index step) {
         detail::Tile<m.value, n.value, double> tile;
         tile.add(depth, columns, step, x.data() + first * x.outerStride(), 1, x.outerStride());
@@ -94,7 +94,7 @@ void squared_norms(const Rows& x, const double* u, Eigen::Ref<Vector> out) {
       for (; j + 2 * size <= whole; j += 2 * size) add(std::integral_constant<int, 2>(), j + 2 * size, u + j, d);
       if (j < whole) add(std::integral_constant<int, 1>(), j + size, u + j, d);
       if (whole < d) add(std::integral_constant<int, 1>(), d, last.data(), size);
-      for (Index i = 0; i < n.value; ++i) out(first + i) = Eigen::internal::predux(squares[i]);
+      detail::unroll<n.value>([&](int i) { out(first + i) = Eigen::internal::predux(squares[i]); });
     });
   }
 }
@@ -191,15 +191,16 @@ void add_over_rows(const Rows& x, const Eigen::Ref<const Vector>& r, double* sum
     const Index left = d - j;
     with_constant<4>(std::min<Index>(4, RegisterTiles<double>::registers(left)), [&](auto m) {
       Vector sum[m.value];
-      for (Vector& s : sum) s = Eigen::internal::pset1<Vector>(0.0);
+      unroll<m.value>([&](int q) { sum[q] = Eigen::internal::pset1<Vector>(0.0); });
       for (Index i = 0; i < r.size(); ++i) {
         const auto weight = Eigen::internal::pset1<Vector>(r(i));
         const double* row = x.data() + i * x.outerStride() + j;
-        for (int q = 0; q < m.value; ++q)
+        unroll<m.value>([&](int q) {
           sum[q] = add(weight, Eigen::internal::ploadu<Vector>(row + q * packet_size<double>), sum[q]);
+        });
       }
       alignas(64) double values[m.value * packet_size<double>];
-      for (int q = 0; q < m.value; ++q) Eigen::internal::pstore(values + q * packet_size<double>, sum[q]);
+      unroll<m.value>([&](int q) { Eigen::internal::pstore(values + q * packet_size<double>, sum[q]); });
       for (Index q = 0; q < std::min<Index>(left, m.value * packet_size<double>); ++q) sums[j + q] += values[q];
     });
   }

@@ -59,19 +59,19 @@ void squared_distances(const Block& x, const Matrix& c, double unit, Block& dist
     for (Index t = 0; t < c.rows(); t += detail::tile_columns)
       detail::with_constant<detail::tile_columns>(std::min<Index>(detail::tile_columns, c.rows() - t), [&](auto n) {
         Packet sum[n.value][2];
-        for (auto& pair : sum) pair[0] = pair[1] = pset1<Packet>(0.0);
+        detail::unroll<n.value>([&](int q) { sum[q][0] = sum[q][1] = pset1<Packet>(0.0); });
         for (Index j = 0; j < x.cols(); ++j) {
           const Packet rows[] = {ploadu<Packet>(&x(i, j)), ploadu<Packet>(&x(i + size, j))};
-          for (int q = 0; q < n.value; ++q) {
+          detail::unroll<n.value>([&](int q) {
             const auto centre = pset1<Packet>(c(t + q, j));
-            for (int m = 0; m < 2; ++m) {
+            detail::unroll<2>([&](int m) {
               const auto difference = pmul(psub(rows[m], centre), units);
               sum[q][m] = pmadd(difference, difference, sum[q][m]);
-            }
-          }
+            });
+          });
         }
-        for (int q = 0; q < n.value; ++q)
-          for (int m = 0; m < 2; ++m) pstoreu(&distances(i + m * size, t + q), sum[q][m]);
+        detail::unroll<n.value>(
+            [&](int q) { detail::unroll<2>([&](int m) { pstoreu(&distances(i + m * size, t + q), sum[q][m]); }); });
       });
 }
 

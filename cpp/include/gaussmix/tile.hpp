@@ -33,6 +33,16 @@ struct Square : Eigen::internal::PacketBlock<Packet<Scalar>, packet_size<Scalar>
 #pragma GCC diagnostic pop
 #endif
 
+/// Calls body(i) for i = 0 ... N - 1, unrolled: what body(i) takes from an array of N numbers then stays in registers. Left to
+/// itself GCC does so at -O3 alone, and an iteration compiled at -O2 takes three times as long.
+template <int N, class Body>
+EIGEN_ALWAYS_INLINE void unroll(const Body& body) {
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC unroll 32
+#endif
+  for (int i = 0; i < N; ++i) body(i);
+}
+
 /// Columns of a tile: with three registers each, and those that feed them, all that the machine has.
 inline constexpr int tile_columns = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 8 : 4;
 
@@ -41,16 +51,15 @@ template <int M, int N, class Scalar>
 class Tile {
  public:
   EIGEN_ALWAYS_INLINE Tile() {
-    for (int j = 0; j < N; ++j)
-      for (int m = 0; m < M; ++m) sum_[j][m] = Eigen::internal::pset1<Packet<Scalar>>(Scalar{0});
+    for_registers([&](int m, int j) { sum_[j][m] = Eigen::internal::pset1<Packet<Scalar>>(Scalar{0}); });
   }
 
   /// sum(m, j) += values[j * stride + m]
   EIGEN_ALWAYS_INLINE void add(const Scalar* values, Index stride) {
-    for (int j = 0; j < N; ++j)
-      for (int m = 0; m < M; ++m)
-        sum_[j][m] = Eigen::internal::padd(
-            sum_[j][m], Eigen::internal::ploadu<Packet<Scalar>>(values + j * stride + m * packet_size<Scalar>));
+    for_registers([&](int m, int j) {
+      const auto x = Eigen::internal::ploadu<Packet<Scalar>>(values + j * stride + m * packet_size<Scalar>);
+      sum_[j][m] = Eigen::internal::padd(sum_[j][m], x);
+    });
   }
 
   /// sum(m, j) += sum_t a[t * a_step + m] b[t * b_step + j * b_stride]; no address needs to be aligned
@@ -58,11 +67,11 @@ class Tile {
                                Index b_stride) {
     for (Index t = 0; t < depth; ++t, a += a_step, b += b_step) {
       Packet<Scalar> x[M];
-      for (int m = 0; m < M; ++m) x[m] = Eigen::internal::ploadu<Packet<Scalar>>(a + m * packet_size<Scalar>);
-      for (int j = 0; j < N; ++j) {
+      unroll<M>([&](int m) { x[m] = Eigen::internal::ploadu<Packet<Scalar>>(a + m * packet_size<Scalar>); });
+      unroll<N>([&](int j) {
         const auto y = Eigen::internal::pset1<Packet<Scalar>>(b[j * b_stride]);
-        for (int m = 0; m < M; ++m) sum_[j][m] = Eigen::internal::pmadd(x[m], y, sum_[j][m]);
-      }
+        unroll<M>([&](int m) { sum_[j][m] = Eigen::internal::pmadd(x[m], y, sum_[j][m]); });
+      });
     }
   }
 
@@ -71,22 +80,26 @@ class Tile {
 
   /// squares(m) += sum_j sum(m, j)^2, in the order of j
   EIGEN_ALWAYS_INLINE void add_squares_over_columns(Packet<Scalar>* squares) const {
-    for (int j = 0; j < N; ++j)
-      for (int m = 0; m < M; ++m) squares[m] = Eigen::internal::pmadd(sum_[j][m], sum_[j][m], squares[m]);
+    for_registers([&](int m, int j) { squares[m] = Eigen::internal::pmadd(sum_[j][m], sum_[j][m], squares[m]); });
   }
 
   /// squares(j) += sum_m sum(m, j)^2, each number of a register for itself
   EIGEN_ALWAYS_INLINE void add_squares_over_vectors(Packet<Scalar>* squares) const {
-    for (int j = 0; j < N; ++j)
-      for (int m = 0; m < M; ++m) squares[j] = Eigen::internal::pmadd(sum_[j][m], sum_[j][m], squares[j]);
+    for_registers([&](int m, int j) { squares[j] = Eigen::internal::pmadd(sum_[j][m], sum_[j][m], squares[j]); });
   }
 
   EIGEN_ALWAYS_INLINE void store(Scalar* values, Index stride) const {
-    for (int j = 0; j < N; ++j)
-      for (int m = 0; m < M; ++m) Eigen::internal::pstoreu(values + j * stride + m * packet_size<Scalar>, sum_[j][m]);
+    for_registers(
+        [&](int m, int j) { Eigen::internal::pstoreu(values + j * stride + m * packet_size<Scalar>, sum_[j][m]); });
   }
 
  private:
+  /// Calls body(m, j) for vector m of each column j.
+  template <class Body>
+  EIGEN_ALWAYS_INLINE static void for_registers(const Body& body) {
+    unroll<N>([&](int j) { unroll<M>([&](int m) { body(m, j); }); });
+  }
+
   Packet<Scalar> sum_[N][M];
 };
 
@@ -152,13 +165,14 @@ void weigh(const Scalar* table, Index rows, Index stride, Index columns, const S
       for (Index i = 0; i < whole; i += Tiles::size) {
         Square<Scalar> square;
         const auto weight = Eigen::internal::ploadu<Vector>(weights + i);
-        for (Index q = 0; q < Tiles::size; ++q)
+        unroll<Tiles::size>([&](int q) {
           square.packet[q] =
               first + q < columns
                   ? Eigen::internal::pmul(weight, Eigen::internal::ploadu<Vector>(table + (first + q) * stride + i))
                   : Eigen::internal::pset1<Vector>(Scalar{0});
+        });
         Eigen::internal::ptranspose(square);
-        for (Index q = 0; q < Tiles::size; ++q) Eigen::internal::pstore(target(i + q), square.packet[q]);
+        unroll<Tiles::size>([&](int q) { Eigen::internal::pstore(target(i + q), square.packet[q]); });
       }
       for (Index i = whole; i < rows; ++i)
         for (Index q = 0; q < Tiles::size; ++q)
