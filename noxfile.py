@@ -272,7 +272,7 @@ def lowest(session: nox.Session) -> None:
     # Scripts, linters and types are for the newest, and the threads are those of the compiled core.
     chosen = all_but("bench", "examples", "stress", "style", "threads")
     if "quick" in session.posargs:
-        chosen = only("estimator_checks", "interface", "minimal", "parity", "plot*", "sklearn_suite")
+        chosen = only("estimator_checks", "interface", "minimal", "parity", "plot_*", "sklearn_suite")
     run_python_tests(session, *chosen)
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.python.machine import cores
 from bench.python.peers.gaussmix import arguments
 from bench.python.peers.peer import Fit
 from bench.python.problems import Array, Problem
@@ -127,8 +126,3 @@ def _spark_fit(X: Array, k: int, threads: int) -> Iterator[Fit]:
         yield lambda iterations: OfSpark(k=k, tol=0.0, maxIter=iterations, seed=0).fit(rows)
     finally:
         session.stop()
-
-
-def worker_counts() -> list[int]:
-    """Return the numbers of workers that are compared."""
-    return sorted({1, cores()})

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.python import tables
 from bench.python.calls import calls, compare_call
-from bench.python.clusters import compare_cluster, worker_counts
+from bench.python.clusters import compare_cluster
 from bench.python.iterations import compare
 from bench.python.machine import describe, dgemm
 from bench.python.memory import compare_memory
@@ -53,7 +53,7 @@ def measure(results: Results, sizes: Sizes, parts: list[str], repeats: int) -> I
         results.streams.append(compare_stream(stream))
         yield f"streams, {stream.name}"
     for problem in sizes.clusters if "clusters" in parts else []:
-        for workers in worker_counts():
+        for workers in sizes.workers:
             results.clusters.append(compare_cluster(problem, workers, sizes.blocks, repeats))
             yield f"cluster of {workers}, {problem.name}"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bench.python.machine import cores
 from bench.python.problems import Problem
 from bench.python.streams import StreamProblem
 
 TYPES = ("full", "tied", "diag", "spherical")
+WORKERS = tuple(sorted({1, cores()}))
 
 
 class Sizes(NamedTuple):
@@ -25,6 +27,8 @@ class Sizes(NamedTuple):
         The values of n, d and k.
     clusters : list of Problem
         Problems of the cluster.
+    workers : tuple of int
+        How many worker processes it has.
     blocks : tuple of int
         Into how many blocks their rows are cut.
     calls : float
@@ -44,6 +48,7 @@ class Sizes(NamedTuple):
     base: Problem
     growth: dict[str, tuple[int, ...]]
     clusters: list[Problem]
+    workers: tuple[int, ...]
     blocks: tuple[int, ...]
     calls: float
     gemm: int
@@ -101,6 +106,7 @@ FULL = Sizes(
         "k": (4, 8, 16, 32, 64),
     },
     clusters=[Problem(200_000, 16, 16), Problem(50_000, 64, 32)],
+    workers=WORKERS,
     blocks=(2, 16, 128, 512),
     calls=1.0,
     gemm=2048,
@@ -128,6 +134,7 @@ SHORT = Sizes(
     base=Problem(5_000, 8, 8),
     growth={"n": (2_500, 5_000, 10_000), "d": (8, 16, 32), "k": (8, 16, 32)},
     clusters=[],
+    workers=WORKERS,
     blocks=(),
     calls=0.1,
     gemm=1024,
@@ -143,6 +150,7 @@ TINY = Sizes(
     base=Problem(300, 2, 2),
     growth={"n": (300, 600), "d": (2, 4), "k": (2, 4)},
     clusters=[Problem(300, 2, 2)],
+    workers=(1,),
     blocks=(3,),
     calls=0.005,
     gemm=64,
