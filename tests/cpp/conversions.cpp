@@ -24,10 +24,9 @@ FitResult<Covariance> fit_with_defaults(const Passes<Covariance>& passes, const 
   template std::vector<Index> worst_rows<C>(const LogProb<C>&, const Data&, std::size_t, int); \
   template void save<C>(const Mixture<C>&, const std::filesystem::path&, const ModelInfo&);
 
-CONVERSIONS_OF(Full)
+// One type of those with matrices and one of those with vectors: what is another type's own, instances.cpp instantiates.
 CONVERSIONS_OF(Tied)
 CONVERSIONS_OF(Diagonal)
-CONVERSIONS_OF(Spherical)
 
 AnyMixture load_from(const std::filesystem::path& path, ModelInfo* info);
 AnyMixture load_from(const std::filesystem::path& path, ModelInfo* info) { return load(path, info); }
