@@ -186,6 +186,7 @@ TYPED_TEST(LogProbOf, floats_near_the_model_go_single_within_their_own_digits) {
         const auto mixture = random_mixture<TypeParam>(k, d, ++seed, 0.5, 2);
         const MatrixF x = (mixture.means(0, 0) + normals(n, d, seed).array() * 0.7).template cast<float>();
         BlockBuffers<TypeParam> block;
+        block.may_be_single = true;
         LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, n, block);
         if (d <= 2) {
           ASSERT_EQ(block.kernel, gaussmix::Kernel::single);
@@ -217,6 +218,7 @@ TYPED_TEST(LogProbOf, only_floats_that_float_is_enough_for_go_single) {
   const MatrixF rows = x.cast<float>();
   const auto kernel = [&](const Data& data, bool single = true) {
     BlockBuffers<TypeParam> block;
+    block.may_be_single = true;
     LogProb<TypeParam>(mixture, 1, single).expect(data, 0, data.rows(), block);
     return block.kernel;
   };
@@ -240,6 +242,7 @@ TYPED_TEST(LogProbOf, the_unit_of_floats_costs_no_digits) {
         gaussmix::from_covariances<TypeParam>(mixture.weights, unit * mixture.means, unit * unit * mixture.covariances);
     const MatrixF x = (unit * 0.7 * normals(100, 2, 32)).template cast<float>();
     BlockBuffers<TypeParam> block;
+    block.may_be_single = true;
     LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, 100, block);
     ASSERT_EQ(block.kernel, gaussmix::Kernel::single);
     const auto e = reference::expect(mixture, x.template cast<double>());
@@ -258,6 +261,7 @@ TYPED_TEST(LogProbOf, constants_that_differ_much_stay_double) {
   mixture.weights << 1, 1e-40;
   const MatrixF x = (0.1 * normals(20, 2, 34)).template cast<float>();
   BlockBuffers<TypeParam> block;
+  block.may_be_single = true;
   LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, 20, block);
   EXPECT_EQ(block.kernel, gaussmix::Kernel::dense);
 }

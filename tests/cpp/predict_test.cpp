@@ -129,6 +129,22 @@ TYPED_TEST(Predict, worst_rows_come_lowest_first_and_have_weight) {
   EXPECT_EQ(gaussmix::worst_rows(this->log_prob, data, 10000, 1).size(), static_cast<std::size_t>(this->n - 2));
 }
 
+TYPED_TEST(Predict, what_was_prepared_for_float_predicts_in_double) {
+  const auto mixture = random_mixture<TypeParam>(3, 2, 5, 0.5, 2);
+  const Eigen::MatrixXf rows = (0.5 * normals(100, 2, 6)).template cast<float>();
+  const LogProb<TypeParam> exact(mixture), prepared(mixture, 1, true);
+  const auto predictions = [&](const LogProb<TypeParam>& log_prob) {
+    Vector log_p(100), r(300);
+    std::vector<std::int64_t> labels(100);
+    gaussmix::log_densities(log_prob, Data(rows), log_p.data());
+    gaussmix::responsibilities(log_prob, Data(rows), r.data());
+    gaussmix::labels<double>(log_prob, Data(rows), labels.data());
+    return std::tuple(log_p, r, labels, gaussmix::score(log_prob, Data(rows)),
+                      gaussmix::classification_log_likelihood(log_prob, Data(rows)));
+  };
+  EXPECT_EQ(predictions(prepared), predictions(exact));
+}
+
 TYPED_TEST(Predict, sizes_must_agree) {
   const Matrix narrow = this->x.leftCols(2);
   EXPECT_THROW(gaussmix::score(this->log_prob, narrow), std::invalid_argument);

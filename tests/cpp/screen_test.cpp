@@ -119,6 +119,35 @@ TYPED_TEST(Screened, goes_on_with_all_features_where_the_first_tell_of_the_first
   EXPECT_EQ(features, d);
 }
 
+TYPED_TEST(Screened, packs_every_row_where_the_two_bounds_take_other_steps) {
+  if (TypeParam::shared) GTEST_SKIP() << "not screened";
+  struct Size {
+    Index d, components, rows;
+  };
+  for (const Size size : {Size{96, 12, 1008}, Size{64, 64, 2088}, Size{64, 48, 1200}}) {
+    // The first features tell of the first rows, those of a half of the components; of the other rows the last one alone.
+    const Index half = size.components / 2;
+    Matrix means = Matrix::Zero(size.components, size.d);
+    means.topLeftCorner(half, size.d / 3) = 30 * normals(half, size.d / 3, 1);
+    for (Index c = half; c < size.components; ++c) means(c, size.d - 1) = 100 * static_cast<double>(c - half);
+    const Matrix identity = Matrix::Identity(size.d, size.d);
+    Matrix covariances = Matrix::Ones(size.components, TypeParam::entries(size.d));
+    if (covariances.cols() == identity.size())
+      covariances.rowwise() = Eigen::Map<const RowVector>(identity.data(), identity.size());
+    const auto mixture = gaussmix::from_covariances<TypeParam>(Vector::Ones(size.components), means, covariances);
+    Matrix x = normals(size.rows, size.d, 2);
+    for (Index i = 0; i < size.rows; ++i)
+      x.row(i) += means.row(i < 2 * gaussmix::panel_rows<float> ? i % half : half + i % half);
+    const LogProb<TypeParam> log_prob(mixture);
+    ScreenedBlock<TypeParam> block;
+    block.x.setConstant(size.rows, gaussmix::row_stride(size.d), std::numeric_limits<double>::quiet_NaN());
+    ASSERT_TRUE(Screen<TypeParam>(log_prob, size.rows, 1).expect(Data(x), 0, size.rows, block));
+    EXPECT_EQ(block.z.cols(), size.d) << "the first bound was enough";
+    EXPECT_EQ(block.packed, size.rows);
+    EXPECT_TRUE(block.x.leftCols(size.d) == x) << size.d << " features, " << size.components << " components";
+  }
+}
+
 TEST(ScreenOfManyFeatures, a_feature_that_is_a_long_sum_is_bounded) {
   // Rounding adds up in |z|^2 of rows of equal numbers far from the origin. Two components have their mean there, one of
   // them wide, whose log-density lies 37,000 nats below that of the other.

@@ -46,6 +46,24 @@ def test_same_numbers_as_scikit_learn(covariance_type, distance):
     np.testing.assert_allclose(ours.covariances_, theirs.covariances_, rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("covariance_type", SIZES)
+def test_rows_sorted_by_component(covariance_type):
+    # Of some rows at the beginning of each block the first features tell the component, of the others the last one alone.
+    k = d = 64
+    rng = np.random.default_rng(0)
+    means = np.zeros((k, d))
+    means[:8, :32] = 30 * rng.normal(size=(8, 32))
+    means[8:, -1] = 100 * np.arange(k - 8)
+    for n, block in [(50_000, 2088), (4_000, 4_000)]:
+        label = np.where(np.arange(n) % block < 48, rng.integers(8, size=n), rng.integers(8, k, size=n))
+        X = means[label] + rng.normal(size=(n, d))
+        covariances = {"full": np.stack([np.eye(d)] * k), "diag": np.ones((k, d)), "spherical": np.ones(k)}
+        model = GaussianMixture.from_parameters(
+            np.full(k, 1 / k), means, covariances[covariance_type], covariance_type=covariance_type
+        )
+        assert model.score(X) == pytest.approx(model.score_samples(X).mean(), rel=1e-12)
+
+
 @pytest.mark.filterwarnings("ignore:.*did not converge")
 def test_same_bits_at_any_number_of_threads(case):
     X, start = case

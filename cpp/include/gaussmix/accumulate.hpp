@@ -183,6 +183,7 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
   parallel_for(lanes.count, worth_threads(2 * flops<Covariance>(data.rows(), d, k), n_threads), [&](Index lane) {
     BlockBuffers<Covariance> block;
     block.total_known = total_known;
+    block.may_be_single = true;
     ScreenedBlock<Covariance> screened;
     auto& sums = parts[static_cast<std::size_t>(lane)];
     const auto add_likelihood = [&](const Vector& w, const Vector& log_norm) {

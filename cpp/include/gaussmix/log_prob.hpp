@@ -65,6 +65,7 @@ struct BlockBuffers {
   Kernel kernel = Kernel::dense;
   std::vector<Index> recentred;  ///< components that go centred all the same; dense kernel only
   bool total_known = false;      ///< asks for `log_norm` without the term that all components share, whose sum is known
+  bool may_be_single = false;    ///< lets the kernel be `single`, which fills `single_table` in place of `table`
   FeaturePanels<Covariance, float> single_panels;  ///< phi(z) and `table`, where the kernel is `single`
   Eigen::MatrixXf single_table;
 
@@ -94,7 +95,8 @@ struct BlockBuffers {
 
   void resize(Index rows, Index d, Index k) {
     panels.resize(rows, d);
-    offset.setZero(padded<double>(rows), d);
+    offset.resize(padded<double>(rows), d);
+    offset.bottomRows(offset.rows() - rows).setZero();
     distances.resize(rows);
     table.resize(padded<double>(rows), k);
     inverse_sum.resize(rows);
@@ -122,7 +124,7 @@ double flops(Index n, Index d, Index k) {
 template <class Covariance>
 class LogProb {
  public:
-  /// \param single  whether blocks may go to the `single` kernel
+  /// \param single  whether blocks that allow it may go to the `single` kernel
   explicit LogProb(const Mixture<Covariance>& mixture, int n_threads = 1, bool single = false)
       : means_(mixture.means), factors_(mixture.precisions_cholesky.rows(), mixture.precisions_cholesky.cols()) {
     const Index k = mixture.n_components(), d = mixture.n_features();
@@ -301,7 +303,7 @@ class LogProb {
     const double radius = std::sqrt(block.radius2);
     const auto enough = [](double w) { return w == 0 || w >= single_weight; };
     block.recentred.clear();
-    if (single_theta_.n_components() > 0 && kappa(radius) <= single_limit &&
+    if (block.may_be_single && single_theta_.n_components() > 0 && kappa(radius) <= single_limit &&
         !Covariance::centred_pays(n_features(), 2 * n_components()) &&  // in float, dense takes half the time
         std::all_of(block.weights.begin(), block.weights.end(), enough))
       return Kernel::single;

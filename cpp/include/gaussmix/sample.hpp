@@ -120,7 +120,9 @@ void sample(const Mixture<Covariance>& mixture, Index n, std::uint64_t seed, dou
 
   const Random random(seed, Purpose::normals);
   const Index pairs = (d + 1) / 2;
-  parallel_for(static_cast<Index>(tasks.size()), n_threads, [&](Index t) {
+  // A normal number takes about as long as 300 flops, beside its part of a product with the factor.
+  const double work = static_cast<double>(n) * static_cast<double>(300 * d + 2 * Covariance::entries(d));
+  parallel_for(static_cast<Index>(tasks.size()), worth_threads(work, n_threads), [&](Index t) {
     const Task& task = tasks[static_cast<std::size_t>(t)];
     Block z(2 * pairs, task.rows);  // a column a row; of an odd number of features the last is left out
     for_blocks(0, task.rows * pairs, Random::batch, [&](Index place, Index count) {

@@ -48,7 +48,7 @@ struct ScreenedBlock {
   std::vector<std::vector<Index>> rows;  ///< of each component, within the block
   std::vector<Vector> responsibilities;  ///< of these rows
 
-  Index packed = 0;      ///< rows of x
+  Index packed = 0;      ///< first rows of x that are packed
   Block z;               ///< rows that are screened now, in the frame
   Eigen::MatrixXf part;  ///< their log-densities in float
   Eigen::ArrayXf distance, error;
@@ -238,11 +238,12 @@ class Screen {
   /// h_nk of n rows; false if they are too far out.
   bool set_highest(const Bound& bound, const Data& data, Index first, Index at, Index n,
                    ScreenedBlock<Covariance>& block) const {
-    if (at >= block.packed) {
-      auto x = block.x.middleRows(at, n);
-      data.load_rows(first + at, x.leftCols(log_prob_.n_features()));
+    // What the bound before this one has looked at, in steps of its own, is packed.
+    if (const Index from = std::max(at, block.packed), end = at + n; from < end) {
+      auto x = block.x.middleRows(from, end - from);
+      data.load_rows(first + from, x.leftCols(log_prob_.n_features()));
       x.rightCols(x.cols() - log_prob_.n_features()).setZero();
-      block.packed = at + n;
+      block.packed = end;
     }
     block.z.resize(n, bound.columns);
     data.load(first + at, block.z, bound.frame);
