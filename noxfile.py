@@ -280,7 +280,7 @@ def lowest(session: nox.Session) -> None:
 def isa(session: nox.Session) -> None:
     """Run the Python tests with the instruction sets below the widest, which `tests` uses. Argument: as for lowest.
 
-    With `quick` only those of numbers: the smoke test, parity with scikit-learn, precision, random numbers.
+    With `quick` only those of numbers: the smoke test, parity with scikit-learn, precision, random numbers, the screen.
     """
     wheels = [argument for argument in session.posargs if argument != "quick"]
     session.install(f"{wheels[0] if wheels else '.'}[test]")

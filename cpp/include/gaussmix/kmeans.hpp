@@ -35,7 +35,7 @@ class KMeans {
         k_(n_components),
         n_threads_(worth_threads(work(data, n_components), n_threads)),
         interrupt_(std::move(interrupt)),
-        lanes_(Spread::lanes(data)),
+        lanes_(data.rows(), Spread::lanes(data).block, max_lanes(data.rows(), data.cols(), k_ * (data.cols() + 1))),
         spread_(measure_spread(data, n_threads_)) {}
 
   const Spread& spread() const { return spread_; }
