@@ -57,6 +57,37 @@ def test_ten_thousand_fits_leave_the_memory_as_it_was(tmp_path):
     assert int(run(FITS, str(tmp_path / "model"))) < 2 * 2**20
 
 
+MEMORY = """
+import resource, sys
+import numpy as np
+from gaussmix import GaussianMixture
+
+order, frame = sys.argv[1], sys.argv[2]
+n, d, k = 1_000_000, 8, 8
+rng = np.random.default_rng(0)
+X = np.empty((n, d), order=order)
+for first in range(0, n, 10_000):  # without a temporary array that would count
+    X[first:first + 10_000] = rng.normal(size=(10_000, d)) + rng.integers(k, size=(10_000, 1))
+rows = X
+if frame:
+    rows = __import__(frame).DataFrame({f"x{j}": X[:, j] for j in range(d)})
+model = GaussianMixture(k, max_iter=2, random_state=0)
+model.fit(X[:1000])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+model.fit(rows)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+@pytest.mark.parametrize(("order", "frame"), [("C", ""), ("F", ""), ("F", "pandas"), ("F", "polars")])
+def test_a_fit_takes_little_memory_above_the_rows(order, frame):
+    if frame:
+        pytest.importorskip(frame)
+    # 16 bytes a row while seeding, and 32 MB; a copy of the rows would be 64 MB, a table of the responsibilities too.
+    assert 1024 * int(run(MEMORY, order, frame)) < 16 * 1_000_000 + 32e6
+
+
 def rows(n=5000, d=3):
     rng = np.random.default_rng(0)
     return rng.normal(scale=6, size=(5, d))[rng.integers(0, 5, n)] + rng.normal(size=(n, d))
