@@ -48,7 +48,7 @@ def test_same_numbers_as_scikit_learn(covariance_type, distance):
 
 @pytest.mark.parametrize("covariance_type", SIZES)
 def test_rows_sorted_by_component(covariance_type):
-    # Of some rows at the beginning of each block the first features tell the component, of the others the last one alone.
+    # Of the first rows of each block the first features tell the component, of the others the last one alone.
     k = d = 64
     rng = np.random.default_rng(0)
     means = np.zeros((k, d))
