@@ -104,10 +104,12 @@ class Data {
   double weight_scale() const { return weight_scale_; }
 
   /// Packs rows first, first + 1, ... as doubles, as many as `x` has rows.
-  void load(Index first, Eigen::Ref<Block> x) const { pack(Consecutive{first}, x, detail::Unchanged()); }
+  void load(Index first, Eigen::Ref<Block> x) const { pack(Consecutive{first, rows_ - first}, x, detail::Unchanged()); }
 
   /// As above, in a frame; of the first columns, as many as `x` has.
-  void load(Index first, Eigen::Ref<Block> x, const Frame& frame) const { pack(Consecutive{first}, x, frame); }
+  void load(Index first, Eigen::Ref<Block> x, const Frame& frame) const {
+    pack(Consecutive{first, rows_ - first}, x, frame);
+  }
 
   /// Copies rows first, first + 1, ... as doubles, one after the other, as many as `x` has.
   void load_rows(Index first, Eigen::Ref<Matrix> x) const {
@@ -121,12 +123,12 @@ class Data {
 
   /// Packs the given rows as doubles, as many as `x` has.
   void load(const std::vector<Index>& rows, Eigen::Ref<Block> x) const {
-    pack(Listed{rows.data()}, x, detail::Unchanged());
+    pack(Listed{rows.data(), x.rows()}, x, detail::Unchanged());
   }
 
-  /// The same in a frame.
-  void load(const std::vector<Index>& rows, Eigen::Ref<Block> x, const Frame& frame) const {
-    pack(Listed{rows.data()}, x, frame);
+  /// As many of the listed rows as `x` has, in a frame; what is listed beyond will be packed soon.
+  void load(const Index* rows, Index listed, Eigen::Ref<Block> x, const Frame& frame) const {
+    pack(Listed{rows, listed}, x, frame);
   }
 
   /// Packs row i.
@@ -166,16 +168,17 @@ class Data {
     return X::IsRowMajor ? x.innerStride() : x.outerStride();
   }
 
-  /// Rows first, first + 1, ...
+  /// Rows first, first + 1, ..., and those that may be read: also what comes after a block.
   struct Consecutive {
-    Index first;
+    Index first, rows;
     Index operator()(Index i) const { return first + i; }
   };
 
   /// Any rows.
   struct Listed {
-    const Index* rows;
-    Index operator()(Index i) const { return rows[i]; }
+    const Index* indices;
+    Index rows;
+    Index operator()(Index i) const { return indices[i]; }
   };
 
   void check() const { require(rows_ > 0 && !columns_.empty(), "data must have at least one row and one column"); }
@@ -219,18 +222,17 @@ class Data {
           }
         });
     // Rows are read in an order that processors do not foresee: some thousand numbers ahead they are asked for.
-    const Index ahead = std::max<Index>(size, 1024 / x.cols());
+    const Index ahead = std::max<Index>(size, 1024 / x.cols()), last = row.rows - size;
     for (Index i = 0; i < x.rows(); i += few) {
       const Index n = std::min(few, x.rows() - i), turned = columns > 0 ? n / size * size : 0;
       for (Index r = i; r < i + turned; r += size) {
         const Scalar* from[size];
         for (Index q = 0; q < size; ++q) from[q] = values(r + q);
+        const Scalar* next[size];
+        for (Index q = 0; q < size; ++q) next[q] = values(std::min(r + ahead, last) + q);
         for (Index j = 0; j < columns; j += size) {
-          if constexpr (std::is_same_v<Row, Consecutive>)
-            if (j % line == 0) {
-              const Index next = std::min(ahead, rows_ - size - row(r)) * stride + j;
-              for (Index q = 0; q < size; ++q) Eigen::internal::prefetch(from[q] + next);
-            }
+          if (j % line == 0)
+            for (Index q = 0; q < size; ++q) Eigen::internal::prefetch(next[q] + j);
           const auto framed = frame.template at<Vector>(j);
           detail::Square<double> square;
           detail::unroll<size>([&](int q) {

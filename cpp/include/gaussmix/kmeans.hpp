@@ -1,7 +1,9 @@
 // k-means on weighted rows: a start for EM.
 //
-// Lloyd's iteration with the bounds of Hamerly, "Making k-means even faster", 2010: a row whose upper bound on the
-// distance to its own centre is below its lower bound on the others cannot change, and is passed over.
+// Lloyd's iteration with bounds as those of Hamerly, "Making k-means even faster", 2010: a row whose upper bound on the
+// distance to its own centre is below its lower bounds on the others cannot change, and is passed over. The second nearest
+// centre, which most rows that change go to, has a bound of its own: it seldom moves as far as the fastest centre, by which the
+// bound on all the others must fall.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +29,7 @@ struct Partition {
   double inertia = 0;  ///< sum_n w_n |x_n - centre|^2, in squared units of Spread::unit, weights as scaled
 };
 
-/// Runs k-means over one data set. Holds 12 bytes a row.
+/// Runs k-means over one data set. Holds 16 bytes a row.
 class KMeans {
  public:
   KMeans(const Data& data, Index n_components, int n_threads, Interrupt interrupt)
@@ -36,7 +38,8 @@ class KMeans {
         n_threads_(worth_threads(work(data, n_components), n_threads)),
         interrupt_(std::move(interrupt)),
         lanes_(data.rows(), Spread::lanes(data).block, max_lanes(data.rows(), data.cols(), k_ * (data.cols() + 1))),
-        spread_(measure_spread(data, n_threads_)) {}
+        spread_(measure_spread(data, n_threads_)),
+        travelled_(Vector::Zero(n_components)) {}
 
   const Spread& spread() const { return spread_; }
   const Partition& partition() const { return partition_; }
@@ -82,10 +85,27 @@ class KMeans {
   }
 
  private:
-  /// Bounds on the distance of a row to its own centre, and to the nearest other one.
+  /// When a row must be searched again: when its own centre and another one have travelled so far in all.
   struct Bounds {
-    float upper, lower;
+    std::int32_t second;  ///< the nearest of the other centres when the row was searched
+    float with_second;    ///< its own and this one
+    float with_others;    ///< its own and each time the fastest
   };
+
+  bool may_change(Index i) const {
+    const Bounds& bounds = bounds_[static_cast<std::size_t>(i)];
+    const double own = travelled_(partition_.labels[static_cast<std::size_t>(i)]);
+    const bool second_is_farther = bounds.with_second > own + travelled_(bounds.second);
+    return !(second_is_farther &
+             (bounds.with_others > own + others_travelled_));  // both, without a jump to be foreseen
+  }
+
+  static float rounded_down(double x) {
+    const double finite = std::clamp(x, -1e38, 1e38);
+    return static_cast<float>(finite - std::abs(finite) * 0x1p-23);
+  }
+
+  static constexpr double rounding = 1e-12;  // of sums of distances, at most
 
   /// About what a pass takes, in flops: distances, and for each row its values, its nearest centres and its bounds.
   static double work(const Data& data, Index k) {
@@ -99,19 +119,14 @@ class KMeans {
   /// Sets the centres, and what follows from them alone; the sum of their squared shifts, in the units of the spread.
   template <class = void>
   double move_to(const Matrix& centres) {
-    shifts_ = Vector::Zero(k_);
+    Vector shifts = Vector::Zero(k_);
     if (partition_.centres.size() == centres.size())
-      shifts_ = ((centres - partition_.centres) * spread_.unit).rowwise().norm();
+      shifts = ((centres - partition_.centres) * spread_.unit).rowwise().norm();
     partition_.centres = centres;
     search_ = CentreSearch(centres, spread_);
-    half_gaps_ = Vector::Constant(k_, std::numeric_limits<double>::infinity());
-    for (Index a = 0; a < k_; ++a)
-      for (Index b = 0; b < a; ++b) {
-        const double gap = 0.5 * std::sqrt(spread_.squared_distance(centres.row(a), centres.row(b)));
-        half_gaps_(a) = std::min(half_gaps_(a), gap);
-        half_gaps_(b) = std::min(half_gaps_(b), gap);
-      }
-    return shifts_.squaredNorm();
+    travelled_ += (1 + rounding) * shifts;
+    others_travelled_ += (1 + rounding) * shifts.maxCoeff();
+    return shifts.squaredNorm();
   }
 
   /// Weights of clusters and weighted sums of their (x - mean) * unit, or what a lane changes in them.
@@ -138,11 +153,6 @@ class KMeans {
   /// row changed its centre.
   template <class = void>
   bool step(bool all) {
-    Index fastest = 0;
-    const double largest_shift = shifts_.maxCoeff(&fastest);
-    double second_shift = 0;
-    for (Index k = 0; k < k_; ++k)
-      if (k != fastest) second_shift = std::max(second_shift, shifts_(k));
     // At first the variance stands in for the mean squared distance.
     const double typical = partition_.inertia > 0 ? partition_.inertia / spread_.total_weight : spread_.variance;
     const Frame frame = spread_.frame();
@@ -151,29 +161,19 @@ class KMeans {
       std::vector<Index> open;
       Nearest nearest;
       Block z;
-      lanes_.for_blocks(lane, [&](Index first, Index n) {
-        open.resize(static_cast<std::size_t>(n));
-        std::size_t count = 0;
-        for (Index i = first; i < first + n; ++i) {
-          auto& bounds = bounds_[static_cast<std::size_t>(i)];
-          const Index own = partition_.labels[static_cast<std::size_t>(i)];
-          if (!all) {
-            bounds.upper = rounded_up(bounds.upper + shifts_(own));
-            bounds.lower = rounded_down(bounds.lower - (own == fastest ? second_shift : largest_shift));
-          }
-          open[count] = i;
-          count += all || bounds.upper > std::max<double>(bounds.lower, half_gaps_(own));
-        }
-        if (count == 0) return;
-        open.resize(count);
-        z.resize(static_cast<Index>(open.size()), data_.cols());
-        data_.load(open, z, frame);
-        search_.find(data_, open, z, typical, nearest);
+      const auto search = [&](Index at, Index n) {
+        const Index* rows = open.data() + at;
+        z.resize(n, data_.cols());
+        data_.load(rows, static_cast<Index>(open.size()) - at, z, frame);
+        search_.find(data_, rows, z, typical, nearest);
         for (Index r = 0; r < z.rows(); ++r) {
-          const Index i = open[static_cast<std::size_t>(r)];
+          const Index i = rows[r];
           auto& label = partition_.labels[static_cast<std::size_t>(i)];
           const std::int32_t now = nearest.label[static_cast<std::size_t>(r)];
-          bounds_[static_cast<std::size_t>(i)] = {rounded_up(nearest.upper(r)), rounded_down(nearest.lower(r))};
+          const std::int32_t second = nearest.second[static_cast<std::size_t>(r)];
+          const double upper = nearest.upper(r) * (1 + rounding) - travelled_(now);
+          bounds_[static_cast<std::size_t>(i)] = {second, rounded_down(nearest.lower(r) - upper + travelled_(second)),
+                                                  rounded_down(nearest.others(r) - upper + others_travelled_)};
           if (!all && now == label) continue;
           const double w = data_.weight(i);
           if (w > 0) {
@@ -183,7 +183,22 @@ class KMeans {
           }
           label = now;
         }
-      });
+      };
+      const Index end = lanes_.first(lane + 1);
+      for (Index i = lanes_.first(lane); i < end;) {
+        // Listed over many blocks, so that each search is of a whole one, however few rows are open.
+        std::size_t count = 0;
+        open.resize(static_cast<std::size_t>(8 * lanes_.block));
+        while (i < end && count < open.size()) {
+          const Index stop = std::min(end, i + static_cast<Index>(open.size() - count));
+          for (; i < stop; ++i) {
+            open[count] = i;
+            count += all || may_change(i);
+          }
+        }
+        open.resize(count);
+        for_blocks(0, static_cast<Index>(count), lanes_.block, search);
+      }
       return mine;
     });
     // A row that leaves takes its share along, unless weights differ so much that what stays would be its rounding.
@@ -219,13 +234,6 @@ class KMeans {
     sums_ = sum.sums;
   }
 
-  static float rounded_up(double x) { return static_cast<float>(x * (1 + 1e-6)); }
-  static float rounded_down(double x) {
-    // From an infinite bound no shift would ever be taken off.
-    const double finite = std::min<double>(x, std::numeric_limits<float>::max());
-    return static_cast<float>(finite * (x > 0 ? 1 - 1e-6 : 1 + 1e-6));
-  }
-
   /// Means of the clusters. An empty one moves to the row that is farthest from its centre.
   template <class = void>
   Matrix moved_centres() const {
@@ -240,8 +248,7 @@ class KMeans {
       Index farthest = -1;
       double distance = 0;
       for (Index i = 0; i < data_.rows(); ++i) {
-        // The upper bound tells which rows need not be read.
-        if (!(bounds_[static_cast<std::size_t>(i)].upper > std::sqrt(distance)) || !(data_.weight(i) > 0)) continue;
+        if (!(data_.weight(i) > 0)) continue;
         if (std::find(taken.begin(), taken.end(), i) != taken.end()) continue;
         data_.load_row(i, x);
         const double own =
@@ -286,12 +293,12 @@ class KMeans {
   Lanes lanes_;
   Spread spread_;
   Partition partition_;
-  std::vector<Bounds> bounds_;  // while iterating
-  Vector counts_;               // weight of each cluster
-  Matrix sums_;                 // its weighted sum of (x - mean) * unit
-  CentreSearch search_;         // for the centre that is nearest to a row
-  Vector half_gaps_;            // half the distance of each centre to the nearest other one
-  Vector shifts_;               // how far each centre moved last
+  std::vector<Bounds> bounds_;   // while iterating
+  Vector travelled_;             // sum of the shifts of each centre
+  double others_travelled_ = 0;  // sum of the largest shifts
+  Vector counts_;                // weight of each cluster
+  Matrix sums_;                  // its weighted sum of (x - mean) * unit
+  CentreSearch search_;          // for the centre that is nearest to a row
 };
 
 }  // namespace GAUSSMIX_ABI
