@@ -75,9 +75,11 @@ def run_cpp_tests(session: nox.Session, preset: str, *options: str) -> None:
 
 def build_wheel(session: nox.Session) -> Path:
     """Build the sdist, and from it the wheel with Eigen from PyPI."""
-    session.install("build")
+    # Its environments are filled as this one was.
+    installer = "uv" if session.venv_backend == "uv" else "pip"
+    session.install("build[uv]" if installer == "uv" else "build")
     shutil.rmtree("dist", ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", "dist", *NO_SYSTEM_EIGEN)
+    session.run("python", "-m", "build", "--installer", installer, "--outdir", "dist", *NO_SYSTEM_EIGEN)
     (made,) = Path("dist").glob("*.whl")
     return made
 
@@ -215,11 +217,11 @@ def threads(session: nox.Session) -> None:
 
 @nox.session
 def compilers(session: nox.Session) -> None:
-    """Compile all of the core in each standard with each compiler, warnings as errors.
+    """Compile all of the core in each standard with each compiler, and every header alone, warnings as errors.
 
-    `tests` does so with GCC in C++20, `sanitize` with Clang in C++23.
+    `tests` compiles the core with GCC in C++20, `sanitize` with Clang in C++23.
     """
-    session.install("cmeel-eigen")
+    session.install("cmake", "ninja", "cmeel-eigen")
     where = "import importlib.metadata as m; print(m.distribution('cmeel-eigen').locate_file('cmeel.prefix'))"
     eigen = Path(str(session.run("python", "-c", where, silent=True)).strip()) / "include" / "eigen3"
     flags = ["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
@@ -240,9 +242,12 @@ def compilers(session: nox.Session) -> None:
         session.run(*command, "-include", "gaussmix/gaussmix.hpp", "cpp/src/instances.cpp", external=True)
         if standard == "c++17" and openmp:
             session.run(*command, *sources, external=True)
-    # gaussmix::compiled, and a project that finds it where it is installed.
-    session.install("cmake", "ninja")
     python, made = shutil.which("python", path=session.bin), Path(session.create_tmp()).absolute()
+    alone = made / "alone"
+    options = ["--no-warn-unused-cli", f"-DPython_EXECUTABLE={python}"]
+    session.run("cmake", "--preset", "release", "-B", str(alone), *options)
+    session.run("cmake", "--build", str(alone), "--target", "gaussmix_headers_alone")
+    # gaussmix::compiled, and a project that finds it where it is installed.
     prefix = [f"-DCMAKE_PREFIX_PATH={made / 'prefix'}", f"-DEigen3_ROOT={eigen.parents[1]}"]
     options = ["-DGAUSSMIX_COMPILED=ON", f"-DPython_EXECUTABLE={python}"]
     session.run("cmake", "-S", ".", "-B", str(made / "library"), "-G", "Ninja", *options, *prefix)

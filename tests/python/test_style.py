@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="
 
 
 def run(module, *arguments):
+    if os.environ.get("CI"):
+        pytest.skip("a stage of its own")
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
     return subprocess.run(
