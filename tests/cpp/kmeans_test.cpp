@@ -102,6 +102,15 @@ TEST(CentreSearch, a_far_centre_is_searched_too) {
   }
 }
 
+TEST(CentreSearch, what_overflows_is_no_farther_than_it_is) {
+  const Matrix x = clusters(203, 4, 2);
+  for (const double far : {1e17, 1e19, 1e20, 1e25, 1e37, 1e60}) {
+    Matrix centres = x.topRows(3);
+    centres.row(2).setConstant(far);
+    expect_found(x, centres, 1);
+  }
+}
+
 TEST(CentreSearch, floats_that_do_not_tell_are_not_believed) {
   // Half of the rows in two clusters 1e-3 wide, whose squared distances floats about the mean blur to nothing.
   Matrix x = 1e-3 * normals(400, 3, 2), centres(3, 3);
@@ -130,6 +139,7 @@ TEST(CentreSearch, the_first_of_equal_centres_is_found) {
   for (Index i = 0; i < 50; ++i) {
     EXPECT_EQ(found.label[static_cast<std::size_t>(i)], 3);
     EXPECT_LE(found.lower(i), found.upper(i));
+    EXPECT_LE(found.others(i), found.upper(i));
   }
 }
 
@@ -145,6 +155,68 @@ TEST(KMeans, labels_are_nearest_and_inertia_is_their_sum) {
         kmeans.run(kmeans.rows(kmeans.seed(Random(3, Purpose::seeding))));
         expect_nearest(kmeans, data, x);
       }
+}
+
+/// One step of Lloyd's iteration by brute force: new centres of rows with these labels, and the labels that follow.
+void lloyd(const Matrix& x, const std::vector<double>& weights, Matrix& centres, std::vector<Index>& labels) {
+  const auto label = [&](Index i) -> Index& { return labels[static_cast<std::size_t>(i)]; };
+  const auto weight = [&](Index i) { return weights[static_cast<std::size_t>(i)]; };
+  if (labels.empty()) {
+    labels.resize(static_cast<std::size_t>(x.rows()));
+  } else {
+    Matrix sums = Matrix::Zero(centres.rows(), x.cols());
+    Vector counts = Vector::Zero(centres.rows());
+    for (Index i = 0; i < x.rows(); ++i) {
+      counts(label(i)) += weight(i);
+      sums.row(label(i)) += weight(i) * x.row(i);
+    }
+    Matrix moved = centres;
+    std::set<Index> taken;
+    for (Index k = 0; k < centres.rows(); ++k)
+      if (counts(k) > 0) {
+        moved.row(k) = sums.row(k) / counts(k);
+      } else {
+        Index farthest = -1;
+        for (Index i = 0; i < x.rows(); ++i)
+          if (weight(i) > 0 && taken.count(i) == 0 &&
+              (farthest < 0 || distance(x, i, centres, label(i)) > distance(x, farthest, centres, label(farthest))))
+            farthest = i;
+        taken.insert(farthest);
+        moved.row(k) = x.row(farthest);
+      }
+    centres = moved;
+  }
+  for (Index i = 0; i < x.rows(); ++i) {
+    label(i) = 0;
+    for (Index k = 1; k < centres.rows(); ++k)
+      if (distance(x, i, centres, k) < distance(x, i, centres, label(i))) label(i) = k;
+  }
+}
+
+TEST(KMeans, rows_that_are_passed_over_are_those_that_do_not_change) {
+  for (const Index d : {1, 3, 17})
+    for (const Index k : {2, 3, 20})
+      for (const double far : {0.0, 40.0, 1e6, 1e25})  // of a centre that is empty at first
+        for (const bool weighted : {false, true}) {
+          const Matrix x = clusters(900, d, 21);
+          std::vector<double> weights(900, 1.0);
+          if (weighted)
+            for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<double>(i % 4);
+          Data data(x);
+          if (weighted) data.set_weights(weights.data());
+          Matrix start = x.topRows(k);
+          if (far > 0) start.row(k - 1).setConstant(far);
+          Matrix centres = start;
+          std::vector<Index> labels;
+          for (int iterations = 0; iterations < 12; ++iterations) {
+            lloyd(x, weights, centres, labels);
+            KMeans kmeans(data, k, 1, {});
+            kmeans.run(start, iterations, 0);
+            EXPECT_TRUE(close(kmeans.partition().centres, centres, 1e-11L, 1)) << iterations;
+            const auto& found = kmeans.partition().labels;
+            EXPECT_TRUE(std::equal(labels.begin(), labels.end(), found.begin(), found.end())) << iterations;
+          }
+        }
 }
 
 TEST(KMeans, a_cluster_far_from_the_others_keeps_its_partition) {
@@ -246,11 +318,13 @@ TEST(KMeans, fewer_distinct_rows_than_centres) {
 TEST(KMeans, an_empty_cluster_moves_to_the_farthest_row) {
   Matrix x(6, 1), centres(3, 1);
   x << 0, 1, 2, 10, 11, 30;
-  centres << 1, 10, 1000;
   const Data data(x);
-  KMeans kmeans(data, 3, 1, {});
-  kmeans.run(centres);
-  EXPECT_TRUE(close(kmeans.partition().centres, Table(Vector(Eigen::Vector3d(1, 10.5, 30))), 1e-14L));
+  for (const double far : {1e3, 1e15, 1e25, 1e60}) {
+    centres << 1, 10, far;
+    KMeans kmeans(data, 3, 1, {});
+    kmeans.run(centres);
+    EXPECT_TRUE(close(kmeans.partition().centres, Table(Vector(Eigen::Vector3d(1, 10.5, 30))), 1e-14L)) << far;
+  }
 }
 
 TEST(KMeansSeeding, draws_distinct_rows_while_there_are_any) {

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import runpy
+import sys
 import warnings
 from pathlib import Path
 
@@ -28,11 +29,16 @@ def test_an_example_makes_its_picture(script, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
     monkeypatch.setenv("GAUSSMIX_EXAMPLES_QUICK", "1")
     # In this process, as the documents run them too: to start one and import takes longer than most of them.
-    with plt.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        warnings.simplefilter("error", RuntimeWarning)
-        runpy.run_path(str(script), run_name="__main__")
-    plt.close("all")
+    try:
+        with plt.rc_context(), warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            warnings.simplefilter("error", RuntimeWarning)
+            runpy.run_path(str(script), run_name="__main__")
+    finally:
+        plt.close("all")
+        if "distributed" in sys.modules:  # what failed has not closed its client, and others would use it
+            for client in list(sys.modules["distributed"].Client._instances):
+                client.close()
     assert [path.name for path in tmp_path.iterdir()] == [f"{script.stem}.png"]
     pixels = plt.imread(tmp_path / f"{script.stem}.png")[..., :3]
     assert min(pixels.shape[:2]) > 300

@@ -128,6 +128,7 @@ class Data {
 
   /// As many of the listed rows as `x` has, in a frame; what is listed beyond will be packed soon.
   void load(const Index* rows, Index listed, Eigen::Ref<Block> x, const Frame& frame) const {
+    eigen_assert(x.rows() <= listed);
     pack(Listed{rows, listed}, x, frame);
   }
 

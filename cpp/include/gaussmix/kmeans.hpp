@@ -1,9 +1,9 @@
 // k-means on weighted rows: a start for EM.
 //
 // Lloyd's iteration with bounds as those of Hamerly, "Making k-means even faster", 2010: a row whose upper bound on the
-// distance to its own centre is below its lower bounds on the others cannot change, and is passed over. The second nearest
-// centre, which most rows that change go to, has a bound of its own: it seldom moves as far as the fastest centre, by which the
-// bound on all the others must fall.
+// distance to its own centre is below its lower bounds on the others cannot change, and is passed over. As in Drake and
+// Hamerly, "Accelerated k-means with adaptive distance bounds", 2012, the second nearest centre, which most rows that change
+// go to, has a bound of its own: it seldom moves as far as the fastest centre, by which the bound on all the others must fall.
 #pragma once
 
 #include <algorithm>
@@ -65,7 +65,6 @@ class KMeans {
   void assign(const Matrix& centres) {
     move_to(centres);
     partition_.labels.assign(static_cast<std::size_t>(data_.rows()), 0);
-    bounds_.resize(static_cast<std::size_t>(data_.rows()));
     step(true);
     measure_inertia();
   }
@@ -74,6 +73,7 @@ class KMeans {
   /// variance, or no row changes its centre.
   template <class = void>
   void run(const Matrix& centres, int max_iter = 300, double tol = 1e-4) {
+    bounds_.resize(static_cast<std::size_t>(data_.rows()));
     assign(centres);
     for (int iteration = 0; iteration < max_iter; ++iteration) {
       check_interrupt();
@@ -81,31 +81,55 @@ class KMeans {
       if (!step(false) || shift <= tol * spread_.variance) break;
     }
     measure_inertia();
-    bounds_ = {};
+    bounds_ = std::vector<Bounds>();  // and their memory
   }
 
  private:
-  /// When a row must be searched again: when its own centre and another one have travelled so far in all.
+  /// When a row must be searched again: when its own centre and another one have travelled so far in all. Where they have
+  /// travelled far, as floats keep them, rows that lie closer to a boundary than 2^-23 of the way are searched each time.
   struct Bounds {
     std::int32_t second;  ///< the nearest of the other centres when the row was searched
     float with_second;    ///< its own and this one
     float with_others;    ///< its own and each time the fastest
   };
 
+  /// Whether the bounds of row i leave open which centre is nearest.
   bool may_change(Index i) const {
     const Bounds& bounds = bounds_[static_cast<std::size_t>(i)];
     const double own = travelled_(partition_.labels[static_cast<std::size_t>(i)]);
-    const bool second_is_farther = bounds.with_second > own + travelled_(bounds.second);
-    return !(second_is_farther &
-             (bounds.with_others > own + others_travelled_));  // both, without a jump to be foreseen
+    // & and not &&: which of the two fails is not to be foreseen, and a jump would be waited for.
+    return !((bounds.with_second > own + travelled_(bounds.second)) & (bounds.with_others > own + others_travelled_));
+  }
+
+  /// What row i is found to have at position r, from now on.
+  void set_bounds(Index i, const Nearest& nearest, Index r) {
+    const std::int32_t second = nearest.second[static_cast<std::size_t>(r)];
+    const double own = travelled_(nearest.label[static_cast<std::size_t>(r)]) - nearest.upper(r) * (1 + rounding);
+    bounds_[static_cast<std::size_t>(i)] = {second, rounded_down(nearest.lower(r) + own + travelled_(second)),
+                                            rounded_down(nearest.others(r) + own + others_travelled_)};
+  }
+
+  /// Lists rows from i on, up to `end`, that may change, or all of them, as many as `open` has room for; the row after the
+  /// last that was looked at.
+  Index list_open(Index i, Index end, bool all, std::vector<Index>& open) const {
+    std::size_t count = 0;
+    while (i < end && count < open.size()) {
+      const Index stop = std::min(end, i + static_cast<Index>(open.size() - count));
+      for (; i < stop; ++i) {
+        open[count] = i;
+        count += all || may_change(i);
+      }
+    }
+    open.resize(count);
+    return i;
   }
 
   static float rounded_down(double x) {
     const double finite = std::clamp(x, -1e38, 1e38);
-    return static_cast<float>(finite - std::abs(finite) * 0x1p-23);
+    return static_cast<float>(finite - std::abs(finite) * 0x1p-23 - double{std::numeric_limits<float>::min()});
   }
 
-  static constexpr double rounding = 1e-12;  // of sums of distances, at most
+  static constexpr double rounding = 1e-12;  // of distances and of sums of shifts as doubles, at most
 
   /// About what a pass takes, in flops: distances, and for each row its values, its nearest centres and its bounds.
   static double work(const Data& data, Index k) {
@@ -170,10 +194,7 @@ class KMeans {
           const Index i = rows[r];
           auto& label = partition_.labels[static_cast<std::size_t>(i)];
           const std::int32_t now = nearest.label[static_cast<std::size_t>(r)];
-          const std::int32_t second = nearest.second[static_cast<std::size_t>(r)];
-          const double upper = nearest.upper(r) * (1 + rounding) - travelled_(now);
-          bounds_[static_cast<std::size_t>(i)] = {second, rounded_down(nearest.lower(r) - upper + travelled_(second)),
-                                                  rounded_down(nearest.others(r) - upper + others_travelled_)};
+          if (!bounds_.empty()) set_bounds(i, nearest, r);
           if (!all && now == label) continue;
           const double w = data_.weight(i);
           if (w > 0) {
@@ -187,17 +208,9 @@ class KMeans {
       const Index end = lanes_.first(lane + 1);
       for (Index i = lanes_.first(lane); i < end;) {
         // Listed over many blocks, so that each search is of a whole one, however few rows are open.
-        std::size_t count = 0;
         open.resize(static_cast<std::size_t>(8 * lanes_.block));
-        while (i < end && count < open.size()) {
-          const Index stop = std::min(end, i + static_cast<Index>(open.size() - count));
-          for (; i < stop; ++i) {
-            open[count] = i;
-            count += all || may_change(i);
-          }
-        }
-        open.resize(count);
-        for_blocks(0, static_cast<Index>(count), lanes_.block, search);
+        i = list_open(i, end, all, open);
+        for_blocks(0, static_cast<Index>(open.size()), lanes_.block, search);
       }
       return mine;
     });

@@ -21,9 +21,9 @@ inline namespace GAUSSMIX_ABI {
 struct Nearest {
   std::vector<std::int32_t> label;   ///< of the nearest centre, the first of equals
   std::vector<std::int32_t> second;  ///< of another one, the next as floats tell; 0 of a single centre
-  Vector upper;                      ///< bound on the distance to the nearest, in units of Spread::unit
-  Vector lower;                      ///< bound on the distance to the second
-  Vector others;                     ///< bound on the distance to any other
+  Vector upper;                      ///< upper bound on the distance to the nearest, in units of Spread::unit
+  Vector lower;                      ///< lower bound on the distance to the second
+  Vector others;                     ///< lower bound on the distance to any other
 
   void resize(Index n) {
     label.resize(static_cast<std::size_t>(n));
@@ -56,7 +56,7 @@ class CentreSearch {
     const Vector norms = squared_norms(z);
     const Index n = z.rows();
     const Eigen::ArrayXd first = scores.first.head(n).cast<double>(), second = scores.second.head(n).cast<double>(),
-                         third = scores.third.head(n).cast<double>();
+                         third = scores.third.head(n).cast<double>().max(-1e37);  // it may have overflowed
     // Two roundings to floats and d + 1 of the sum: each changes a product by at most 2^-24 of it.
     const double slack = static_cast<double>(z.cols() + 4) * 0x1.1p-24;
     const Eigen::ArrayXd lengths = norms.array().sqrt();
@@ -74,7 +74,7 @@ class CentreSearch {
     nearest.upper = ((norms.array() - 2.0 * first).max(0.0) + 2.0 * error).sqrt();
     // What there is none of is infinitely far, and some of Eigen's registers do not know the root of that.
     nearest.lower = (norms.array() - 2.0 * (second + error)).max(0.0).min(1e76).sqrt();
-    nearest.others = (norms.array() - 2.0 * (third + error_down_to(third))).max(0.0).min(1e76).sqrt();
+    nearest.others = (norms.array() - 2.0 * (third + error_down_to(third))).max(0.0).sqrt();
     std::vector<Index> unclear;
     for (Index r = 0; r < n; ++r) {
       nearest.label[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(scores.first_label(r));
