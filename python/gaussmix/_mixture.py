@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -510,7 +510,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         ValueError
             If `n_samples` is less than 1 or a covariance is not positive-definite.
         """
-        self._check_fitted()
+        if not all(hasattr(self, name) for name in ("weights_", "means_", "covariances_")):  # which are enough
+            self._check_fitted()
         if not isinstance(n_samples, Integral):
             raise TypeError(f"n_samples must be an integer, but got {n_samples!r}.")
         if n_samples < 1:
@@ -522,7 +523,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         try:
             return kind.sample(weights, means, covariances(self), *size)
         except ValueError:
-            if means.dtype != np.float32:
+            if means.dtype != np.float32 or not hasattr(self, "precisions_cholesky_"):
                 raise
             # Rounded to float32, a covariance of nearly lower rank is not definite any more; its factor still is one.
             of_factors = kind.covariances(np.asarray(self.precisions_cholesky_), *means.shape)
@@ -948,6 +949,13 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         """Check that there is a model, and tell what a stream still waits for."""
         if self._stream is not None and not self.__sklearn_is_fitted__():
             self._stream.check_has_model(self.n_components, self.reg_covar)
+        missing = [name for name in FITTED if not hasattr(self, name)]
+        if 0 < len(missing) < len(FITTED):
+            name = type(self).__name__
+            raise NotFittedError(
+                f"This {name} instance has no {' and no '.join(missing)}. Set what is missing, or make the model with "
+                f"{name}.from_parameters, which derives the factors from covariances."
+            )
         check_is_fitted(self)
 
     def _rows(self, X: Any) -> Rows:

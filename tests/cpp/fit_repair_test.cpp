@@ -22,6 +22,12 @@ struct FitRepair : testing::Test {
     EXPECT_TRUE(std::isfinite(result.lower_bound));
     EXPECT_NEAR(m.weights.sum(), 1, 1e-12);
   }
+  /// I, as the covariances of K components, which is their precisions and factors too.
+  static Matrix identities(Index k, Index d) {
+    Matrix result = Matrix::Zero(gaussmix::n_matrices<Covariance>(k), Covariance::entries(d));
+    for (Index m = 0; m < result.rows(); ++m) Covariance::add_diagonal(result.row(m).data(), d, 1);
+    return result;
+  }
   /// Three clusters, and a model whose last component is far from all of them.
   static Mixture<Covariance> lost(const Matrix& x) {
     FitOptions good;
@@ -52,6 +58,39 @@ TYPED_TEST(FitRepair, a_component_that_collapses_is_floored_and_reported_once) {
   const auto all = reference::moments<gaussmix::Spherical>(x, Table(Matrix::Ones(100, 1)));
   EXPECT_NEAR(TypeParam::variance(result.mixture.covariance(c), 2, 0) / static_cast<double>(all.covariances(0, 0)),
               0x1p20 * std::numeric_limits<double>::epsilon(), 1e-15);
+}
+
+TYPED_TEST(FitRepair, a_start_1e8_deviations_from_the_rows_gives_their_moments) {
+  for (const double offset : {1e8, 1e9, 1.7e12})
+    for (int seed = 0; seed < 6; ++seed) {
+      const Matrix x = normals(500, 3, seed).array() + offset;
+      Mixture<TypeParam> start(1, 3);
+      start.weights.setOnes();
+      start.means.setZero();
+      start.covariances = start.precisions_cholesky = this->identities(1, 3);
+      this->options.reg_covar = 0;
+      this->options.max_iter = 3;
+      const auto result = gaussmix::fit<TypeParam>(Data(x), 1, this->options, &start);
+      this->expect_finite(result);
+      const auto expected = reference::moments<TypeParam>(x, Table(Matrix::Ones(500, 1)));
+      EXPECT_TRUE(close(result.mixture.covariances, expected.covariances, 1e-9L)) << offset << " seed " << seed;
+    }
+}
+
+TYPED_TEST(FitRepair, a_component_that_collapses_among_floats_does_not_end_the_fit) {
+  // Half of the rows are one, the others a cluster beside it; the start is wide, so that the first passes are of floats.
+  for (int seed = 0; seed < 4; ++seed) {
+    Eigen::MatrixXf x = (0.4 * normals(9000, 3, seed)).cast<float>();
+    for (Index i = 0; i < 9000; i += 2) x.row(i) << 3.3f, -4.7f, 1.9f;
+    FitOptions options;
+    options.reg_covar = 0;
+    options.max_iter = 4;
+    options.start.weights = Vector::Constant(2, 0.5);
+    options.start.means = Matrix::Zero(2, 3);
+    options.start.means->row(0) << 3, -5, 2;
+    options.start.precisions = this->identities(2, 3);
+    this->expect_finite(gaussmix::fit<TypeParam>(Data(x), 2, options));
+  }
 }
 
 TYPED_TEST(FitRepair, a_component_without_rows_is_seeded_anew) {

@@ -266,4 +266,13 @@ TYPED_TEST(LogProbOf, constants_that_differ_much_stay_double) {
   EXPECT_EQ(block.kernel, gaussmix::Kernel::dense);
 }
 
+TYPED_TEST(LogProbOf, factors_whose_squares_overflow_are_refused) {
+  auto mixture = random_mixture<TypeParam>(2, 2, 35, 1);
+  const Matrix factors = mixture.precisions_cholesky;
+  mixture.precisions_cholesky = 1e150 * factors;
+  EXPECT_NO_THROW(LogProb<TypeParam>{mixture});
+  mixture.precisions_cholesky = 1e155 * factors;
+  EXPECT_THROW(LogProb<TypeParam>{mixture}, gaussmix::NotPositiveDefinite);
+}
+
 }  // namespace

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.mixture import BayesianGaussianMixture
 
 from cases import ARRAYS, assert_finite
@@ -27,6 +27,23 @@ def test_a_model_of_three_arrays_predicts(blobs, covariance_type):
         np.testing.assert_array_equal(getattr(model, method)(blobs), getattr(source, method)(blobs))
     # Without covariances_ the factors are inverted.
     np.testing.assert_allclose(model.sample(50)[0], source.sample(50)[0], rtol=1e-9, atol=1e-9)
+
+
+def test_weights_means_and_covariances_are_enough_to_sample(blobs, covariance_type):
+    source = fitted(blobs, covariance_type=covariance_type)
+    model = GaussianMixture(3, covariance_type=covariance_type, random_state=0)
+    model.weights_, model.means_, model.covariances_ = source.weights_, source.means_, source.covariances_
+    for found, expected in zip(model.sample(50), source.sample(50), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(NotFittedError, match=r"no precisions_cholesky_\. .*from_parameters"):
+        model.predict(blobs)
+    model.covariances_ = -np.asarray(source.covariances_, dtype=np.float32)
+    model.means_ = source.means_.astype(np.float32)
+    with pytest.raises(ValueError, match="positive-definite"):
+        model.sample()
+    del model.weights_
+    with pytest.raises(NotFittedError, match="no weights_ and no precisions_cholesky_"):
+        model.sample()
 
 
 @pytest.mark.parametrize("unit", [1, 1e-6], ids=["", "ill-conditioned"])

@@ -276,3 +276,16 @@ def test_the_likelihood_does_not_fall_while_components_collapse():
         near = {i + j for i in events for j in (-2, -1, 0)}
         falls = [i for i in range(1, len(bounds)) if bounds[i] < bounds[i - 1] - 1e-6 and i not in near]
         assert not falls, (seed, falls, fit.events_)
+
+
+@pytest.mark.parametrize("offset", [1e8, 1.7e9])
+def test_a_warm_start_far_from_the_rows_gives_their_moments(offset, covariance_type):
+    rng = np.random.default_rng(0)
+    model = GaussianMixture(1, covariance_type=covariance_type, warm_start=True, reg_covar=0).fit(
+        rng.normal(size=(500, 3))
+    )
+    X = rng.normal(size=(500, 3)) + offset
+    model.fit(X)
+    expected = GaussianMixture(1, covariance_type=covariance_type, reg_covar=0).fit(X - offset)
+    np.testing.assert_allclose(model.means_ - offset, expected.means_, atol=1e-6)
+    np.testing.assert_allclose(model.covariances_, expected.covariances_, rtol=1e-6, atol=1e-6)

@@ -162,13 +162,28 @@ class Run {
   std::pair<Mixture<Covariance>, bool> maximize_repaired(const Statistics<Covariance>& statistics,
                                                          const Mixture<Covariance>* previous) {
     Repairs repairs{floored_, {}};
-    auto mixture = maximize(statistics, options_.reg_covar, &repairs, options_.n_threads);
+    Mixture<Covariance> mixture;
+    try {
+      mixture = maximize(statistics, options_.reg_covar, &repairs, options_.n_threads);
+    } catch (const DegenerateData&) {
+      if (!previous) throw;
+      repairs = {floored_, {}};
+      mixture = maximize(about_new_means(statistics, *previous), options_.reg_covar, &repairs, options_.n_threads);
+    }
     if (repairs.floored.size() > floored_.size() && options_.reg_covar == 0 && passes_.degenerate(statistics))
       throw DegenerateData(singular_message);
     for (const Index m : repairs.floored) note(Event::Cause::floored, m);
     floored_ = repairs.floored;
     const bool moved = previous && repair_starved(mixture, *previous, repairs);
     return {std::move(mixture), moved};
+  }
+
+  /// Statistics of the model with its means moved, and nothing else: a conditional M-step (Meng and Rubin, "Maximum
+  /// likelihood estimation via the ECM algorithm", 1993), so that the likelihood does not fall. Where a component moves by
+  /// 1e8 of its deviations, or collapses among floats, its moments about the old point cancel to less than their rounding.
+  Statistics<Covariance> about_new_means(const Statistics<Covariance>& statistics, Mixture<Covariance> model) const {
+    model.means = statistics.means;
+    return passes_.accumulate_exactly(model);
   }
 
   /// Each kind of event once a component and restart.

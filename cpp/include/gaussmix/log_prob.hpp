@@ -144,10 +144,10 @@ class LogProb {
       log_dets(m) = upper ? Covariance::log_det(u, d) : std::numeric_limits<double>::quiet_NaN();
       Covariance::precision(u, d, precisions.row(m).data());
     });
-    if (constants_.hasNaN() || !all_finite(log_dets) || !all_finite(frame_.origin))
+    if (constants_.hasNaN() || !all_finite(log_dets) || !all_finite(precisions) || !all_finite(frame_.origin))
       throw NotPositiveDefinite(
-          "weights must not be negative or all 0, and precision Cholesky factors must be finite with a positive "
-          "diagonal");
+          "weights must not be negative or all 0, and precision Cholesky factors must be finite, as must be their "
+          "squares, with a positive diagonal");
     set_scale(precisions);
     const RowVector inverse = frame_.scale.cwiseInverse();
     parallel_for(factors_.rows(), team, [&](Index m) {

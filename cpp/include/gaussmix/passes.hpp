@@ -22,6 +22,11 @@ class Passes {
   /// The statistics of all rows under a model of K components in d dimensions.
   virtual Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture) const = 0;
 
+  /// The same, computed in double where `accumulate` may do with less.
+  virtual Statistics<Covariance> accumulate_exactly(const Mixture<Covariance>& mixture) const {
+    return accumulate(mixture);
+  }
+
   /// The mean log-likelihood sum_n w_n log p(x_n) / sum_n w_n, in nats.
   virtual double score(const Mixture<Covariance>& mixture) const = 0;
 
@@ -43,6 +48,10 @@ class PassesOverData : public Passes<Covariance> {
 
   Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture) const override {
     return gaussmix::accumulate(mixture, data_, n_threads_, exact_, total_ ? &*total_ : nullptr);
+  }
+
+  Statistics<Covariance> accumulate_exactly(const Mixture<Covariance>& mixture) const override {
+    return gaussmix::accumulate(mixture, data_, n_threads_, true, total_ ? &*total_ : nullptr);
   }
 
   double score(const Mixture<Covariance>& mixture) const override {
