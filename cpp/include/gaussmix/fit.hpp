@@ -163,14 +163,17 @@ class Run {
                                                          const Mixture<Covariance>* previous) {
     Repairs repairs{floored_, {}};
     Mixture<Covariance> mixture;
+    std::optional<Statistics<Covariance>> again;
     try {
       mixture = maximize(statistics, options_.reg_covar, &repairs, options_.n_threads);
     } catch (const DegenerateData&) {
       if (!previous) throw;
       repairs = {floored_, {}};
-      mixture = maximize(about_new_means(statistics, *previous), options_.reg_covar, &repairs, options_.n_threads);
+      again = about_new_means(statistics, *previous);
+      mixture = maximize(*again, options_.reg_covar, &repairs, options_.n_threads);
     }
-    if (repairs.floored.size() > floored_.size() && options_.reg_covar == 0 && passes_.degenerate(statistics))
+    if (repairs.floored.size() > floored_.size() && options_.reg_covar == 0 &&
+        passes_.degenerate(again ? *again : statistics))
       throw DegenerateData(singular_message);
     for (const Index m : repairs.floored) note(Event::Cause::floored, m);
     floored_ = repairs.floored;
