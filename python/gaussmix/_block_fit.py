@@ -282,7 +282,7 @@ class _BlockFit:
         assert restart.parameters is not None
         dtype = np.dtype(np.float32 if restart.ended and self._passes.found.single else np.float64)
         weights, means, covariances, factors = (array.astype(dtype) for array in restart.parameters[1:])
-        estimator._set_parameters(weights, means, covariances, factors, dtype)
+        estimator._set_model(weights, means, covariances, factors, dtype)
         estimator._stream = None
         estimator._total_weight = self._passes.found.total_weight
         estimator._total_rows = self._passes.found.positive

@@ -98,7 +98,10 @@ def threads(n_threads: int | None) -> int:
 def covariance_shape(covariance_type: str, n_components: int, n_features: int) -> tuple[int, ...]:
     """Return the shape that scikit-learn gives covariances and precisions of a type."""
     k, d = n_components, n_features
-    return {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[covariance_type]
+    shapes = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}
+    if covariance_type not in shapes:
+        raise ValueError(f"covariance_type must be one of {list(shapes)}, but got {covariance_type!r}.")
+    return shapes[covariance_type]
 
 
 def n_parameters(covariance_type: str, n_components: int, n_features: int) -> int:
@@ -122,16 +125,31 @@ def model(estimator: Any) -> core.Mixture:
         and all(np.array_equal(a, b) for a, b in zip(arrays, known[1], strict=True))
     ):
         return known[2]
+    _check_shapes(estimator, "precisions_cholesky_", arrays[2])
     # Densities do not use covariances: the factors stand in, and nothing has to be inverted.
     made = core.mixtures[estimator.covariance_type](arrays[0], arrays[1], arrays[2], arrays[2])
     _models[estimator] = (estimator.covariance_type, [a.copy() for a in arrays], made)
     return made
 
 
+def _check_shapes(estimator: Any, name: str, matrices: NDArray[Any]) -> None:
+    """Check that an estimator's arrays are those of its covariance type, which may have been set since."""
+    means, kind = np.asarray(estimator.means_), estimator.covariance_type
+    if means.ndim != 2:
+        raise ValueError(f"means_ must have the shape (n_components, n_features), but has {means.shape}.")
+    expected = covariance_shape(kind, *means.shape)
+    if matrices.shape != expected:
+        raise ValueError(
+            f"{name} must have the shape {expected} for covariance_type={kind!r} and means_ of shape {means.shape}, "
+            f"but has {matrices.shape}; after a change of covariance_type fit again."
+        )
+
+
 def covariances(estimator: Any) -> NDArray[Any]:
     """Return an estimator's `covariances_`, or those of its factors, in double, if it has none."""
     known = getattr(estimator, "covariances_", None)
     if known is not None:
+        _check_shapes(estimator, "covariances_", np.asarray(known))
         return np.asarray(known)
     kind, (k, d) = estimator.covariance_type, np.asarray(estimator.means_).shape
     found = core.mixtures[kind].covariances(np.asarray(estimator.precisions_cholesky_), k, d)

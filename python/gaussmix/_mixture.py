@@ -512,16 +512,16 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         """
         if not all(hasattr(self, name) for name in ("weights_", "means_", "covariances_")):  # which are enough
             self._check_fitted()
-        if not isinstance(n_samples, Integral):
+        if not (isinstance(n_samples, Real) and float(n_samples).is_integer()):
             raise TypeError(f"n_samples must be an integer, but got {n_samples!r}.")
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
-        seed = _draw_seed(self.random_state if random_state is None else random_state)
+        weights, means, matrices = np.asarray(self.weights_), np.asarray(self.means_), covariances(self)
         kind = core.mixtures[self.covariance_type]
-        weights, means = np.asarray(self.weights_), np.asarray(self.means_)
+        seed = _draw_seed(self.random_state if random_state is None else random_state)
         size = int(n_samples), seed, threads(self.n_threads)
         try:
-            return kind.sample(weights, means, covariances(self), *size)
+            return kind.sample(weights, means, matrices, *size)
         except ValueError:
             if means.dtype != np.float32 or not hasattr(self, "precisions_cholesky_"):
                 raise
@@ -797,7 +797,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             previous=previous,
             previous_bound=previous_bound,
         )
-        self._set_parameters(
+        self._set_model(
             result["weights"], result["means"], result["covariances"], result["precisions_cholesky"], rows.dtype
         )
         self._stream = None
@@ -847,7 +847,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     ) -> None:
         """Set the attributes of a model that has seen no data."""
         self.n_features_in_ = means.shape[1]
-        self._set_parameters(weights, means, covariances, precisions_cholesky, dtype)
+        self._set_model(weights, means, covariances, precisions_cholesky, dtype)
         self.converged_ = False
         self.n_iter_ = 0
         self.lower_bound_ = -np.inf
@@ -879,7 +879,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         if result["raised"] is not None:
             raise result["raised"]
         arrays = result["weights"], result["means"], result["covariances"], result["precisions_cholesky"]
-        self._set_parameters(*arrays, dtype)
+        self._set_model(*arrays, dtype)
         self._stream = stream
         self.converged_ = False
         self.lower_bounds_ = result["lower_bounds"]
@@ -898,7 +898,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             print(f"  Batch {stream.batches}\t lower bound {self.lower_bound_:.5f}")
         self._warn_of_repairs(new)
 
-    def _set_parameters(
+    def _set_model(
         self,
         weights: NDArray[Any],
         means: NDArray[Any],

@@ -211,7 +211,8 @@ def test_bad_from_parameters(name):
     [
         (0, ValueError, "Invalid value for 'n_samples': 0"),
         (-3, ValueError, "Invalid value for 'n_samples': -3"),
-        (2.0, TypeError, "n_samples must be an integer"),
+        (2.5, TypeError, "n_samples must be an integer"),
+        (np.inf, TypeError, "n_samples must be an integer"),
         ("2", TypeError, "n_samples must be an integer"),
         (None, TypeError, "n_samples must be an integer"),
     ],
@@ -219,6 +220,25 @@ def test_bad_from_parameters(name):
 def test_bad_number_of_samples(n, exception, fragment):
     with pytest.raises(exception, match=fragment):
         GaussianMixture(2, random_state=0).fit(GOOD).sample(n)
+
+
+def test_a_whole_float_is_a_number_of_samples():
+    model = GaussianMixture(2, random_state=0).fit(GOOD)
+    np.testing.assert_array_equal(model.sample(1e2)[0], model.sample(100)[0])
+
+
+@pytest.mark.parametrize("method", ["predict", "score_samples", "sample"])
+@pytest.mark.parametrize(
+    ("kind", "fragment"),
+    [
+        ("banana", "covariance_type must be one of"),
+        ("tied", r"must have the shape \(3, 3\) for covariance_type='tied'"),
+    ],
+)
+def test_a_covariance_type_that_changed_since_the_fit(method, kind, fragment):
+    model = GaussianMixture(3, random_state=0).fit(GOOD).set_params(covariance_type=kind)
+    with pytest.raises(ValueError, match=fragment):
+        model.sample(5) if method == "sample" else getattr(model, method)(GOOD)
 
 
 TOO_MANY = """
