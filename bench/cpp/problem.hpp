@@ -14,7 +14,7 @@ using gaussmix::Index;
 
 /// How components lie, and with that which kernel computes them: `overlapping` ones (means half a deviation apart a
 /// feature) go dense, those that are `apart` (four) are screened, and with a `narrow` one among them (a deviation of 1e-5)
-/// the guard asks for the centred kernel.
+/// the guard asks for the centred kernel. A shared covariance is then narrow in one direction (1e-3), for the whitened one.
 enum Layout { overlapping, apart, narrow };
 
 template <class Covariance>
@@ -25,7 +25,13 @@ gaussmix::Mixture<Covariance> make_mixture(Index k, Index d, Layout layout) {
     means.data()[i] = (layout == apart ? 4 : 0.5) * random.normals(static_cast<std::uint64_t>(i))[0](0);
   gaussmix::Matrix covariances = gaussmix::Mixture<Covariance>(k, d).covariances;
   for (Index m = 0; m < covariances.rows(); ++m)
-    Covariance::add_diagonal(covariances.row(m).data(), d, layout == narrow && m == 0 ? 1e-10 : 1);
+    Covariance::add_diagonal(covariances.row(m).data(), d,
+                             layout == narrow && m == 0 && !Covariance::shared ? 1e-10 : 1);
+  if (layout == narrow && Covariance::shared) {
+    const gaussmix::RowVector across = gaussmix::RowVector::Constant(d, 1 / std::sqrt(static_cast<double>(d)));
+    Covariance::add_outer(covariances.row(0).data(), across, 1e-6 - 1);
+    means += (1e-3 - 1) * (means * across.transpose()).eval() * across;
+  }
   return gaussmix::from_covariances<Covariance>(gaussmix::Vector::Ones(k), means, covariances);
 }
 

@@ -140,6 +140,30 @@ TYPED_TEST(Accumulate, dense_and_centred_blocks_in_one_pass) {
   EXPECT_TRUE(close(accumulate(mixture, Data(x)), expected, 1e-10L, 1e5L));
 }
 
+TEST(Accumulate, whitened_and_centred_blocks_in_one_pass) {
+  for (const bool far : {false, true}) {
+    Narrow narrow(1200, 3, 5, 1e-4, 51);
+    if (far) narrow.x.middleRows(500, 300).array() += 10;
+    const auto weights = uniforms(1200, 0.5, 2, 52);
+    Data data(narrow.x);
+    data.set_weights(weights.data());
+    const auto s = accumulate(narrow.mixture, data);
+    const auto expected = reference::accumulate(narrow.mixture, narrow.x, weights);
+    EXPECT_TRUE(close(s, expected, 1e-10L));
+    EXPECT_NEAR(s.log_likelihood, static_cast<double>(expected.log_likelihood),
+                1e-12 * std::abs(s.log_likelihood) + 1e-8);
+    // The narrow direction too, as far as the digits of a covariance tell it: U^T Sigma U is about I.
+    const reference::Table u = reference::dense(gaussmix::Tied(), narrow.mixture.factor(0), 5);
+    const auto whitened = [&u](const reference::Table& covariance) {
+      return reference::product(reference::transposed(u), reference::product(covariance, u));
+    };
+    const auto dense = [](const auto& row) { return reference::dense(gaussmix::Tied(), row.data(), 5); };
+    const Vector rounded_covariance = problems::rounded(expected.covariances).transpose();
+    EXPECT_TRUE(close(whitened(dense(s.covariances)), whitened(dense(rounded_covariance)), 1e-7L, far ? 0 : 1));
+    for (const int n_threads : {2, 3}) EXPECT_TRUE(same_bits(accumulate(narrow.mixture, data, n_threads), s));
+  }
+}
+
 TYPED_TEST(Accumulate, narrow_components_among_wide_ones) {
   // Those alone go centred, in dense blocks; each has rows of its own.
   auto mixture = random_mixture<TypeParam>(6, 3, 23);

@@ -11,6 +11,7 @@ namespace {
 using namespace problems;
 using gaussmix::BlockBuffers;
 using gaussmix::Data;
+using gaussmix::Kernel;
 using gaussmix::LogProb;
 using gaussmix::Mixture;
 
@@ -25,9 +26,12 @@ struct LogProbOf : testing::Test {
 
   /// Compares with the reference: `tolerance` nats, and rounding of the log-density itself.
   static void compare(const Mixture<Covariance>& mixture, const Matrix& x, bool dense, double tolerance) {
+    compare(mixture, x, dense ? Kernel::dense : Kernel::centred, tolerance);
+  }
+  static void compare(const Mixture<Covariance>& mixture, const Matrix& x, Kernel kernel, double tolerance) {
     const auto block = expect(mixture, x);
     const auto e = reference::expect(mixture, x);
-    EXPECT_EQ(block.kernel, dense ? gaussmix::Kernel::dense : gaussmix::Kernel::centred);
+    EXPECT_EQ(block.kernel, kernel);
     for (Index i = 0; i < x.rows(); ++i) {
       const auto expected = static_cast<double>(e.log_norm[static_cast<std::size_t>(i)]);
       ASSERT_NEAR(block.log_norm(i), expected, tolerance + 1e-14 * std::abs(expected)) << "row " << i;
@@ -56,6 +60,30 @@ TYPED_TEST(LogProbOf, centred_kernel_equals_the_reference) {
         const auto mixture = random_mixture<TypeParam>(k, d, ++seed, 1e6);
         this->compare(mixture, rows_near(mixture, n, seed), false, 1e-8);
       }
+}
+
+using LogProbOfTied = LogProbOf<gaussmix::Tied>;
+
+TEST_F(LogProbOfTied, narrow_directions_are_whitened) {
+  unsigned seed = 200;
+  for (const Index n : {1, 11, 130})
+    for (const Index d : {2, 5, 19})
+      for (const Index k : {1, 7}) {
+        const Narrow wide(n, k, d, 0.1, ++seed), narrow(n, k, d, 1e-3, seed), narrower(n, k, d, 1e-4, seed),
+            narrowest(n, k, d, 1e-6, seed);
+        compare(wide.mixture, wide.x, Kernel::dense, 1e-10);
+        compare(narrow.mixture, narrow.x, Kernel::whitened, 1e-10);
+        compare(narrower.mixture, narrower.x, Kernel::whitened, 1e-9);
+        compare(narrowest.mixture, narrowest.x, Kernel::centred, 1e-7);
+      }
+}
+
+TEST_F(LogProbOfTied, rows_that_whitening_would_blur_go_centred) {
+  Narrow narrow(40, 3, 4, 1e-3, 231);
+  narrow.x.row(7).array() += 1;  // a thousand deviations out
+  compare(narrow.mixture, narrow.x, Kernel::centred, 1e-9);
+  const Narrow apart(40, 3, 4, 1e-3, 232, 1e3);
+  compare(apart.mixture, apart.x, Kernel::centred, 1e-9);
 }
 
 TYPED_TEST(LogProbOf, an_offset_costs_nothing) {
@@ -189,9 +217,9 @@ TYPED_TEST(LogProbOf, floats_near_the_model_go_single_within_their_own_digits) {
         block.may_be_single = true;
         LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, n, block);
         if (d <= 2) {
-          ASSERT_EQ(block.kernel, gaussmix::Kernel::single);
+          ASSERT_EQ(block.kernel, Kernel::single);
         }
-        if (block.kernel != gaussmix::Kernel::single) continue;
+        if (block.kernel != Kernel::single) continue;
         const auto e = reference::expect(mixture, x.template cast<double>());
         for (Index i = 0; i < n; ++i) {
           const auto expected = static_cast<double>(e.log_norm[static_cast<std::size_t>(i)]);
@@ -244,7 +272,7 @@ TYPED_TEST(LogProbOf, the_unit_of_floats_costs_no_digits) {
     BlockBuffers<TypeParam> block;
     block.may_be_single = true;
     LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, 100, block);
-    ASSERT_EQ(block.kernel, gaussmix::Kernel::single);
+    ASSERT_EQ(block.kernel, Kernel::single);
     const auto e = reference::expect(mixture, x.template cast<double>());
     double mean = 0;
     for (Index i = 0; i < 100; ++i) {
@@ -263,7 +291,7 @@ TYPED_TEST(LogProbOf, constants_that_differ_much_stay_double) {
   BlockBuffers<TypeParam> block;
   block.may_be_single = true;
   LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, 20, block);
-  EXPECT_EQ(block.kernel, gaussmix::Kernel::dense);
+  EXPECT_EQ(block.kernel, Kernel::dense);
 }
 
 TYPED_TEST(LogProbOf, factors_whose_squares_overflow_are_refused) {

@@ -74,6 +74,22 @@ Matrix rows_near(const gaussmix::Mixture<Covariance>& mixture, Index n, unsigned
   return x;
 }
 
+/// A mixture of one covariance, `narrow` times as wide in one direction as in another, and n rows of it.
+struct Narrow {
+  gaussmix::Mixture<gaussmix::Tied> mixture;
+  Matrix x;
+
+  Narrow(Index n, Index k, Index d, double narrow, unsigned seed, double separation = 2)
+      : mixture(random_mixture<gaussmix::Tied>(k, d, seed, separation)), x(rows_near(mixture, n, seed)) {
+    const Matrix squeeze = random_covariance(d, 1 / narrow, seed + 2);
+    const Matrix covariance = squeeze * Eigen::Map<const Matrix>(mixture.covariances.data(), d, d) * squeeze;
+    x *= squeeze;
+    mixture = gaussmix::from_covariances<gaussmix::Tied>(
+        mixture.weights, mixture.means * squeeze,
+        Eigen::Map<const Matrix>(Matrix((covariance + covariance.transpose()) / 2).data(), 1, d * d));
+  }
+};
+
 /// n rows of three clusters that overlap somewhat, enough for EM to have work to do.
 Matrix clusters(Index n, Index d, unsigned seed);
 

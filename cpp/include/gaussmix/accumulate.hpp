@@ -3,6 +3,7 @@
 // the order of the lanes, so that the bits are the same at any number of threads, and become mergeable `Statistics`.
 //
 // dense blocks:    S = Phi^T (w o R), moments about the origin of the frame
+// whitened blocks: the same of U^T z, about that origin
 // centred blocks:  for each k the moments of x - mu_k, so that nothing cancels
 // screened blocks: the same, over the rows that can matter to k
 // all leave as     mu = ref + M1 / N,   Sigma = M2 / N - (M1 / N)(M1 / N)^T
@@ -60,7 +61,9 @@ struct Moments {
   }
 
   /// Statistics in the coordinates of the data; `reference` is K x d, in those coordinates too. Uses the moments up.
-  Statistics<Covariance> statistics(const Frame& frame, const Matrix& reference, int n_threads) && {
+  /// \param factor  U, where the moments are of whitened rows U^T z, else null
+  Statistics<Covariance> statistics(const Frame& frame, const Matrix& reference, int n_threads,
+                                    const double* factor = nullptr) && {
     const Index k = first.rows(), d = first.cols();
     Statistics<Covariance> result;
     result.counts = std::move(counts);
@@ -74,11 +77,15 @@ struct Moments {
       if (mass > 0) covariance /= mass;
       for_components<Covariance>(m, k, [&](Index c) {
         if (!(result.counts(c) > 0)) return;
-        const RowVector shift = first.row(c) / result.counts(c);
+        RowVector shift = first.row(c) / result.counts(c);
         Covariance::add_outer(covariance.data(), shift, -result.counts(c) / mass);
+        if constexpr (Covariance::shared)
+          if (factor) Covariance::unwhiten(factor, shift);
         result.means.row(c).array() += shift.array() / frame.scale.array();
       });
       Covariance::symmetrize(covariance.data(), d);
+      if constexpr (Covariance::shared)
+        if (factor) Covariance::unwhiten_covariance(factor, d, covariance.data());
       Covariance::rescale(covariance.data(), inverse);
     });
     return result;
@@ -141,12 +148,14 @@ template <class Covariance>
 struct Sums {
   std::optional<DenseSums<Covariance, double>> dense;
   std::optional<DenseSums<Covariance, float>> single;
+  std::optional<DenseSums<Covariance, double>> whitened;
   std::optional<Moments<Covariance>> centred;
   double log_likelihood = 0, total_weight = 0;
 
   Sums& operator+=(Sums& other) {
     detail::add(dense, other.dense);
     detail::add(single, other.single);
+    detail::add(whitened, other.whitened);
     detail::add(centred, other.centred);
     log_likelihood += other.log_likelihood;
     total_weight += other.total_weight;
@@ -210,6 +219,10 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
         if (!sums.single) sums.single.emplace(k, d, total_known);
         return sums.single->add(block.single_panels, block.single_table, block);
       }
+      if (block.kernel == Kernel::whitened) {
+        if (!sums.whitened) sums.whitened.emplace(k, d, false);
+        return sums.whitened->add(block.panels, block.table, block);
+      }
       for (Index c = 0; c < k; ++c) add_centred(c);
     };
     const auto add_screened = [&] {
@@ -230,14 +243,16 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
   // All lanes sum about the same points, so that their sums just add up.
   auto sums = sum_in_order(parts);
   std::optional<Statistics<Covariance>> all;
-  const auto merge = [&](Moments<Covariance> moments, const Matrix& reference) {
-    auto part = std::move(moments).statistics(log_prob.frame(), reference, n_threads);
+  const auto merge = [&](Moments<Covariance> moments, const Matrix& reference, const double* factor = nullptr) {
+    auto part = std::move(moments).statistics(log_prob.frame(), reference, n_threads, factor);
     if (all)
       all->merge(part, n_threads);
     else
       all = std::move(part);
   };
+  const Matrix origin = log_prob.frame().origin.replicate(k, 1);
   if (sums.centred) merge(std::move(*sums.centred), log_prob.means());
+  if (sums.whitened) merge(sums.whitened->moments(d, n_threads), origin, log_prob.factor(0));
   // Dense sums are about the same origin, be they of double or of float.
   std::optional<Moments<Covariance>> dense, single;
   if (sums.dense) dense = sums.dense->moments(d, n_threads);
@@ -251,7 +266,7 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
       Covariance::precision(log_prob.factor(0), d, precision.data());
       sums.log_likelihood -= 0.5 * precision.cwiseProduct(known).sum();
     }
-    merge(std::move(*dense), log_prob.frame().origin.replicate(k, 1));
+    merge(std::move(*dense), origin);
   }
   auto statistics = all ? std::move(*all) : Statistics<Covariance>(k, d);
   for (Index c = 0; c < k; ++c)

@@ -1,14 +1,17 @@
 // E-step for a block of rows: the weighted log-densities log pi_k + log N(x_n | mu_k, Sigma_k), their log-sum-exp
 // log p(x_n), and the responsibilities r_nk = exp(log pi_k + log N - log p).
 //
-// Three kernels, one meaning. *dense*: L = Phi Theta, one product of the features of the block with the coefficients of
+// Four kernels, one meaning. *dense*: L = Phi Theta, one product of the features of the block with the coefficients of
 // all components. *centred*: for each component |(x - mu_k) U_k|^2, from the row itself. Dense cancels: its error in a
 // log-density is about eps kappa_k, kappa_k = |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken in
 // the model's own frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact, and
 // no square overflows), and components for which eps kappa_k is above `dense_limit` in a block go centred. All do where
-// those are most, or share a covariance; or are few, where that takes less time. Where it was asked for, *single* is dense
-// in float, for blocks with all kappa_k <= `single_limit`: rows that come as floats are themselves known to eps32 |x|. The
-// choice depends on block and model only.
+// those are most; or are few, where that takes less time. Where they share a covariance, *whitened* is dense after
+// y = U^T (x - origin), which takes one triangular product for all components: the density of y has the covariance I, so
+// that features of y cancel eps (|y| + |m_k|)^2 alone, m_k = U^T (mu_k - origin), and y itself is known to
+// eps sqrt(kappa) deviations; where one of these is above `dense_limit`, they go centred too. Where it was asked for,
+// *single* is dense in float, for blocks with all kappa_k <= `single_limit`: rows that come as floats are themselves known
+// to eps32 |x|. The choice depends on block and model only.
 #pragma once
 
 #include <algorithm>
@@ -48,15 +51,15 @@ inline constexpr Index single_rows = 8192;
 inline bool may_be_single(const Data& data) { return data.rows() >= single_rows && data.single(); }
 
 /// How the E-step of a block was done.
-enum class Kernel { dense, single, centred };
+enum class Kernel { dense, single, whitened, centred };
 
 /// Buffers for one block of rows: what goes through the E-step. One for each thread.
 template <class Covariance>
 struct BlockBuffers {
   Block x;                                   ///< rows as they are; for the centred kernel
-  FeaturePanels<Covariance, double> panels;  ///< rows in the frame, and phi of them in the dense kernel
+  FeaturePanels<Covariance, double> panels;  ///< rows in the frame, or whitened, and phi of them in the dense kernel
   Block offset;                              ///< (x - mu_k) * scale, or `z`, in whole panels
-  Vector distances;                          ///< |z|^2, then |U_k^T offset|^2
+  Vector distances;                          ///< |z|^2, then |y|^2 or |U_k^T offset|^2
   Block table;         ///< weighted log-densities, then r_nk but for a factor; whole panels of rows
   Vector inverse_sum;  ///< the factor of each row
   Vector log_norm;     ///< log p(x_n)
@@ -70,7 +73,7 @@ struct BlockBuffers {
   Eigen::MatrixXf single_table;
 
   Index rows() const { return panels.rows(); }
-  /// Rows in the frame, rows x d in whole panels, which `offset` then holds.
+  /// Rows in the frame, or whitened, rows x d in whole panels, which `offset` then holds.
   const Block& z() {
     panels.for_panels([this](Index at, const auto& part) { offset.middleRows(at, part.rows()) = part; });
     return offset;
@@ -223,13 +226,13 @@ class LogProb {
       normalize(rows, block.single_table, block.log_norm, block.inverse_sum);
       block.log_norm.array() += single_offset_;
     } else {
-      block.panels.multiply(theta_, block.table);
+      block.panels.multiply(block.kernel == Kernel::whitened ? whitened_theta_ : theta_, block.table);
       for (const Index c : block.recentred) set_centred(block, c);
       normalize(rows, block.table, block.log_norm, block.inverse_sum);
     }
     if (!Covariance::shared || block.total_known) return;
     // The term that all components share, and that the features leave out.
-    Covariance::squared_norms(block.z(), factors_.row(0).data(), block.distances);
+    if (block.kernel != Kernel::whitened) Covariance::squared_norms(block.z(), factor(0), block.distances);
     block.log_norm -= 0.5 * block.distances;
   }
 
@@ -256,6 +259,7 @@ class LogProb {
   void set_coefficients(const Matrix& precisions, int team) {
     const Index k = n_components(), d = n_features();
     theta_ = Coefficients<double>(Covariance::features(d), k);
+    if (Covariance::shared) whitened_theta_ = Coefficients<double>(1 + d, k);
     precision_norms_ = mean_norms_ = Vector::Zero(k);
     parallel_for(k, team, [&](Index c) {
       const Index m = matrix_of<Covariance>(c);
@@ -270,8 +274,15 @@ class LogProb {
       auto theta = theta_.column(c);
       theta(0) = constants_(c) - 0.5 * distance(0);
       theta.segment(1, d) = Covariance::product(offset, precision).transpose();
+      if constexpr (Covariance::shared) {
+        auto whitened = whitened_theta_.column(c);
+        whitened(0) = theta(0);
+        whitened.tail(d) = Covariance::product(offset, factor(0)).transpose();
+      }
       Covariance::quadratic_coefficients(precision, d, theta.tail(theta.size() - 1 - d));
     });
+    for (Index c = 0; c < whitened_theta_.n_components(); ++c)
+      whitened_means_ = std::max(whitened_means_, whitened_theta_.column(c).tail(d).norm());
   }
 
   /// Rounds the coefficients to float. What the constants have in common stays in double: it would cost all rows the
@@ -308,10 +319,26 @@ class LogProb {
         std::all_of(block.weights.begin(), block.weights.end(), enough))
       return Kernel::single;
     const double share = centred_share(radius);
-    if (share == 1) return Kernel::centred;
+    if (share == 1) return whiten(block) ? Kernel::whitened : Kernel::centred;
     for (Index c = 0; c < n_components() && share > 0; ++c)
       if (blurs(kappas(radius)(c))) block.recentred.push_back(c);
     return Kernel::dense;
+  }
+
+  /// Brings rows in the frame to y = U^T z, and sets |y|^2; false, and leaves them, where that would blur them too.
+  bool whiten(BlockBuffers<Covariance>& block) const {
+    if constexpr (Covariance::shared) {
+      if (blurs(std::sqrt(kappa(std::sqrt(block.radius2))))) return false;
+      const Block& z = block.z();
+      block.panels.for_panels([&](Index at, auto y) {
+        multiply_triangular(z.cols(), z.data() + at, z.rows(), factor(0), y.data(), y.outerStride());
+      });
+      block.panels.squared_norms(block.distances);
+      const double reach = std::sqrt(block.distances.maxCoeff()) + whitened_means_;
+      if (!blurs(reach * reach)) return true;
+      block.panels.for_panels([&](Index at, auto y) { y = z.middleRows(at, y.rows()); });
+    }
+    return false;
   }
 
   auto kappas(double radius) const { return precision_norms_.array() * (radius + mean_norms_.array()).square(); }
@@ -327,9 +354,9 @@ class LogProb {
   Matrix means_, factors_;  // factors in the frame
   Frame frame_;
   Vector log_weights_, constants_, precision_norms_, mean_norms_;
-  Coefficients<double> theta_;
-  Coefficients<float> single_theta_;  // empty unless asked for
-  double single_offset_ = 0;
+  Coefficients<double> theta_, whitened_theta_;    // of z, and of y where the covariance is shared
+  Coefficients<float> single_theta_;               // empty unless asked for
+  double single_offset_ = 0, whitened_means_ = 0;  // the largest |U^T (mu_k - origin)|
 };
 
 }  // namespace GAUSSMIX_ABI

@@ -134,10 +134,12 @@ void normalize(Index rows, Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>
       Eigen::internal::pstore(best.data() + i * size, largest[i]);
       Eigen::internal::pstore(total.data() + i * size, sum[i]);
     });
-    const Index n = std::min(height, rows - first);
-    inverse_sum.segment(first, n) = total.inverse().template cast<double>().head(n);
+    const Eigen::Array<double, height, 1> inverse = total.inverse().template cast<double>();
     total = (total * (1 / detail::Exponential<Scalar>::unit)).log();
-    log_norm.segment(first, n) = (best.template cast<double>() + total.template cast<double>()).head(n);
+    const Eigen::Array<double, height, 1> log_sum = best.template cast<double>() + total.template cast<double>();
+    const Index n = std::min(height, rows - first);
+    std::copy_n(inverse.data(), n, inverse_sum.data() + first);
+    std::copy_n(log_sum.data(), n, log_norm.data() + first);
   }
   table.bottomRows(table.rows() - rows).setZero();
 }

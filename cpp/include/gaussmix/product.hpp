@@ -43,6 +43,28 @@ inline void add_transposed_product(Eigen::Ref<Block> out, const Eigen::Ref<const
 /// of them, so that the same columns of many rows do not compete for the same places in the cache.
 inline Index row_stride(Index d) { return (RegisterTiles<double>::registers(d) | 1) * RegisterTiles<double>::size; }
 
+namespace detail {
+/// Calls body(j, tile) for U^T x of M registers of rows x, tile by tile of its columns j, j + 1, ...: U is upper triangular
+/// and row-major.
+template <int M, class Body>
+EIGEN_ALWAYS_INLINE void for_triangular_tiles(Index d, const double* x, Index x_stride, const double* u,
+                                              const Body& body) {
+  for (Index j = 0; j < d; j += tile_columns)
+    with_constant<tile_columns>(std::min<Index>(tile_columns, d - j), [&](auto n) {
+      Tile<M, n.value, double> tile;
+      tile.add(j + n.value, x, x_stride, u + j, d, 1);
+      body(j, tile);
+    });
+}
+}  // namespace detail
+
+/// U^T x of a panel of rows x, U upper triangular and row-major. \param out  d columns, which are not those of x
+template <class = void>
+void multiply_triangular(Index d, const double* x, Index x_stride, const double* u, double* out, Index out_stride) {
+  detail::for_triangular_tiles<3>(d, x, x_stride, u,
+                                  [&](Index j, const auto& tile) { tile.store(out + j * out_stride, out_stride); });
+}
+
 /// |U^T x|^2 of rows x, U upper triangular and row-major.
 ///
 /// \param x    whole panels of rows x d
@@ -58,12 +80,8 @@ void squared_norms(const Block& x, const double* u, Eigen::Ref<Vector> out) {
     detail::with_constant<3>((rows + size - 1) / size, [&](auto m) {
       Packet squares[m.value];
       detail::unroll<m.value>([&](int i) { squares[i] = Eigen::internal::pset1<Packet>(0.0); });
-      for (Index j = 0; j < d; j += detail::tile_columns)
-        detail::with_constant<detail::tile_columns>(std::min<Index>(detail::tile_columns, d - j), [&](auto n) {
-          detail::Tile<m.value, n.value, double> tile;
-          tile.add(j + n.value, x.data() + first, x.rows(), u + j, d, 1);
-          tile.add_squares_over_columns(squares);
-        });
+      detail::for_triangular_tiles<m.value>(d, x.data() + first, x.rows(), u,
+                                            [&](Index, const auto& tile) { tile.add_squares_over_columns(squares); });
       alignas(64) double values[height];
       detail::unroll<m.value>([&](int i) { Eigen::internal::pstore(values + i * size, squares[i]); });
       out.segment(first, rows) = Eigen::Map<const Vector>(values, rows);

@@ -33,6 +33,24 @@ struct Tied : Full {
   }
 
   static void second_moment(const Eigen::Ref<const Vector>& /*sums*/, Index /*d*/, double* /*second*/) {}
+
+  /// Rows U^T x, n x d, become the x.
+  template <class Derived>
+  static void unwhiten(const double* u, Eigen::MatrixBase<Derived>& rows) {
+    const ConstSquare factor(u, rows.cols(), rows.cols());
+    factor.transpose().triangularView<Eigen::Lower>().solveInPlace(rows.derived().transpose());
+  }
+
+  /// The covariance of U^T x becomes that of x, U^-T Sigma U^-1.
+  template <class = void>
+  static void unwhiten_covariance(const double* u, Index d, double* covariance) {
+    Square sigma(covariance, d, d);
+    for (int side = 0; side < 2; ++side) {
+      unwhiten(u, sigma);
+      sigma.transposeInPlace();
+    }
+    symmetrize(covariance, d);
+  }
 };
 
 }  // namespace GAUSSMIX_ABI
