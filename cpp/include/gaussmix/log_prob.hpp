@@ -6,7 +6,10 @@
 // log-density is about eps kappa_k, kappa_k = |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken in
 // the model's own frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact, and
 // no square overflows), and components for which eps kappa_k is above `dense_limit` in a block go centred. All do where
-// those are most; or are few, where that takes less time. Where they share a covariance, *whitened* is dense after
+// those are most; or are few, where that takes less time. Where features are independent, each term of a distance cancels
+// by itself, P_j (|z_j| + |m_j|)^2 <= P_j (8 m_j^2 + 2 (z_j - m_j)^2), z and m from the origin: but for the rounding of the
+// distance itself, kappa_k is 4 sum_j P_kj m_kj^2, however far out rows are, and the origin is where the sum of these over
+// the components, with their weights, is least. Where they share a covariance, *whitened* is dense after
 // y = U^T (x - origin), which takes one triangular product for all components: the density of y has the covariance I, so
 // that features of y cancel eps (|y| + |m_k|)^2 alone, m_k = U^T (mu_k - origin), and y itself is known to
 // eps sqrt(kappa) deviations; where one of these is above `dense_limit`, they go centred too. Where it was asked for,
@@ -151,6 +154,7 @@ class LogProb {
       throw NotPositiveDefinite(
           "weights must not be negative or all 0, and precision Cholesky factors must be finite, as must be their "
           "squares, with a positive diagonal");
+    if (Covariance::independent) set_origin(mixture.weights, precisions);
     set_scale(precisions);
     const RowVector inverse = frame_.scale.cwiseInverse();
     parallel_for(factors_.rows(), team, [&](Index m) {
@@ -195,7 +199,7 @@ class LogProb {
   /// The share of the components for which such rows go centred: dense they would be blurred, or the components are few.
   double centred_share(double radius) const {
     if (Covariance::centred_pays(n_features(), n_components())) return 1;
-    const Index count = kappas(radius).unaryExpr([](double k) { return Index{blurs(k)}; }).sum();
+    const Index count = dense_kappas(radius).unaryExpr([](double k) { return Index{blurs(k)}; }).sum();
     // Where they are most, to make the others dense saves no time; a shared scatter is of one kind.
     if (Covariance::shared ? count > 0 : 2 * count > n_components()) return 1;
     return static_cast<double>(count) / static_cast<double>(n_components());
@@ -246,6 +250,22 @@ class LogProb {
   }
 
  private:
+  /// Moves the origin from the model's mean to the mean by precisions too, feature by feature.
+  void set_origin(const Vector& weights, const Matrix& precisions) {
+    const Index k = n_components(), d = n_features();
+    const auto precision = [&](Index c, Index j) { return Covariance::variance(precisions.row(c).data(), d, j); };
+    for (Index j = 0; j < d; ++j) {
+      double largest = 0, sum = 0, shift = 0;
+      for (Index c = 0; c < k; ++c) largest = std::max(largest, precision(c, j));
+      for (Index c = 0; c < k && largest > 0; ++c) {
+        const double share = weights(c) * (precision(c, j) / largest);
+        sum += share;
+        shift += share * (means_(c, j) - frame_.origin(j));
+      }
+      if (sum > 0 && std::isfinite(shift / sum)) frame_.origin(j) += shift / sum;
+    }
+  }
+
   void set_scale(const Matrix& precisions) {
     const Index d = n_features();
     for (Index j = 0; j < d; ++j) {
@@ -260,7 +280,7 @@ class LogProb {
     const Index k = n_components(), d = n_features();
     theta_ = Coefficients<double>(Covariance::features(d), k);
     if (Covariance::shared) whitened_theta_ = Coefficients<double>(1 + d, k);
-    precision_norms_ = mean_norms_ = Vector::Zero(k);
+    precision_norms_ = mean_norms_ = mean_distances_ = Vector::Zero(k);
     parallel_for(k, team, [&](Index c) {
       const Index m = matrix_of<Covariance>(c);
       const double* precision = precisions.row(m).data();
@@ -271,6 +291,7 @@ class LogProb {
       panel.row(0) = offset;
       mean_norms_(c) = offset.norm();
       Covariance::squared_norms(panel, factors_.row(m).data(), distance);
+      mean_distances_(c) = distance(0);
       auto theta = theta_.column(c);
       theta(0) = constants_(c) - 0.5 * distance(0);
       theta.segment(1, d) = Covariance::product(offset, precision).transpose();
@@ -320,8 +341,9 @@ class LogProb {
       return Kernel::single;
     const double share = centred_share(radius);
     if (share == 1) return whiten(block) ? Kernel::whitened : Kernel::centred;
+    const Eigen::ArrayXd kappa_of = dense_kappas(radius);
     for (Index c = 0; c < n_components() && share > 0; ++c)
-      if (blurs(kappas(radius)(c))) block.recentred.push_back(c);
+      if (blurs(kappa_of(c))) block.recentred.push_back(c);
     return Kernel::dense;
   }
 
@@ -342,6 +364,11 @@ class LogProb {
   }
 
   auto kappas(double radius) const { return precision_norms_.array() * (radius + mean_norms_.array()).square(); }
+  /// What decides whether a component is dense. Beyond all distances that data have, where squares overflow, none is.
+  Eigen::ArrayXd dense_kappas(double radius) const {
+    if (Covariance::independent && radius < 1e100) return 4 * mean_distances_.array();
+    return kappas(radius);
+  }
   static bool blurs(double kappa) { return !(std::numeric_limits<double>::epsilon() * kappa <= dense_limit); }
 
   /// Puts log-densities of component k into the table, from the rows themselves.
@@ -353,7 +380,7 @@ class LogProb {
 
   Matrix means_, factors_;  // factors in the frame
   Frame frame_;
-  Vector log_weights_, constants_, precision_norms_, mean_norms_;
+  Vector log_weights_, constants_, precision_norms_, mean_norms_, mean_distances_;  // |U_k^T (mu_k - origin)|^2
   Coefficients<double> theta_, whitened_theta_;    // of z, and of y where the covariance is shared
   Coefficients<float> single_theta_;               // empty unless asked for
   double single_offset_ = 0, whitened_means_ = 0;  // the largest |U^T (mu_k - origin)|

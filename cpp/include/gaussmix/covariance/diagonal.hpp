@@ -16,6 +16,7 @@ inline namespace GAUSSMIX_ABI {
 struct Diagonal {
   static constexpr const char* name = "diag";
   static constexpr bool shared = false;
+  static constexpr bool independent = true;
 
   using Row = Eigen::Map<RowVector>;
   using ConstRow = Eigen::Map<const RowVector>;

@@ -16,6 +16,7 @@ inline namespace GAUSSMIX_ABI {
 struct Spherical {
   static constexpr const char* name = "spherical";
   static constexpr bool shared = false;
+  static constexpr bool independent = true;
 
   static Index entries(Index /*d*/) { return 1; }
   static Index n_parameters(Index k, Index /*d*/) { return k; }
