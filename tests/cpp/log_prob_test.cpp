@@ -1,6 +1,7 @@
 // Log-densities and responsibilities of a block of rows, in each kernel, against the reference.
 #include "gaussmix/log_prob.hpp"
 
+#include <Eigen/Eigenvalues>
 #include <numeric>
 
 #include "gaussmix/instances.hpp"
@@ -76,6 +77,20 @@ TEST_F(LogProbOfTied, narrow_directions_are_whitened) {
         compare(narrower.mixture, narrower.x, Kernel::whitened, 1e-9);
         compare(narrowest.mixture, narrowest.x, Kernel::centred, 1e-7);
       }
+}
+
+TEST_F(LogProbOfTied, whitened_rows_far_from_the_origin_keep_their_digits) {
+  // Two heaps of components, some hundred deviations apart across the narrow direction.
+  for (unsigned seed = 240; seed < 246; ++seed) {
+    Narrow narrow(120, 6, 3, 1e-4, seed);
+    const RowVector across = Eigen::SelfAdjointEigenSolver<Block>(Block(narrow.mixture.covariances.reshaped(3, 3)))
+                                 .eigenvectors()
+                                 .col(0)
+                                 .transpose();
+    for (Index c = 0; c < 6; ++c) narrow.mixture.means.row(c) += (c < 3 ? 0.012 : -0.012) * across;
+    for (Index i = 0; i < 120; ++i) narrow.x.row(i) += (i * 7 % 6 < 3 ? 0.012 : -0.012) * across;
+    compare(narrow.mixture, narrow.x, Kernel::whitened, 4e-11);
+  }
 }
 
 TEST_F(LogProbOfTied, rows_that_whitening_would_blur_go_centred) {

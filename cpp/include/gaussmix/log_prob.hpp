@@ -1,20 +1,23 @@
 // E-step for a block of rows: the weighted log-densities log pi_k + log N(x_n | mu_k, Sigma_k), their log-sum-exp
 // log p(x_n), and the responsibilities r_nk = exp(log pi_k + log N - log p).
 //
-// Four kernels, one meaning. *dense*: L = Phi Theta, one product of the features of the block with the coefficients of
-// all components. *centred*: for each component |(x - mu_k) U_k|^2, from the row itself. Dense cancels: its error in a
-// log-density is about eps kappa_k, kappa_k = |P_k| (max_n |x_n - origin| + |mu_k - origin|)^2. So features are taken in
-// the model's own frame (origin at its mean, each feature scaled by a power of two near the largest precision: exact, and
-// no square overflows), and components for which eps kappa_k is above `dense_limit` in a block go centred. All do where
-// those are most; or are few, where that takes less time. Where features are independent, each term of a distance cancels
-// by itself, P_j (|z_j| + |m_j|)^2 <= P_j (8 m_j^2 + 2 (z_j - m_j)^2), z and m from the origin: but for the rounding of the
-// distance itself, kappa_k is 4 sum_j P_kj m_kj^2, however far out rows are, and the origin is where the sum of these over
-// the components, with their weights, is least. Where they share a covariance, *whitened* is dense after
-// y = U^T (x - origin), which takes one triangular product for all components: the density of y has the covariance I, so
-// that features of y cancel eps (|y| + |m_k|)^2 alone, m_k = U^T (mu_k - origin), and y itself is known to
-// eps sqrt(kappa) deviations; where one of these is above `dense_limit`, they go centred too. Where it was asked for,
-// *single* is dense in float, for blocks with all kappa_k <= `single_limit`: rows that come as floats are themselves known
-// to eps32 |x|. The choice depends on block and model only.
+// Four kernels, one meaning. Which of them a block takes depends on the block and the model only.
+//
+// *dense*     L = Phi Theta, one product of the features of the block with the coefficients of all components. Features are
+//             taken in the model's own frame: from an origin amid its means, each scaled by a power of two near the largest
+//             precision, which is exact, and no square overflows. It cancels: its error in a log-density is about
+//             eps kappa_k, kappa_k = |P_k| (max_n |z_n| + |m_k|)^2, with z and m rows and means in the frame.
+// *centred*   |(x - mu_k) U_k|^2 for each component, from the row itself: for components with eps kappa_k above
+//             `dense_limit` in the block; for all, if those are most of them, or where they are few and it takes less time.
+// *whitened*  dense of y = U^T z, where all share a covariance and would go centred: one triangular product in place of one
+//             for each. The covariance of y is I, so that its features cancel eps (|y| + |U^T m_k|)^2 alone, and y is known
+//             to eps sqrt(kappa) deviations; where one of these is above `dense_limit`, all do go centred.
+// *single*    dense in float, where that was asked for and all kappa_k are below `single_limit`: rows that come as floats
+//             are themselves known to eps32 |x|.
+//
+// Where features are independent, no feature cancels against another: P_j (|z_j| + |m_j|)^2 <= P_j (8 m_j^2 + 2 (z_j - m_j)^2),
+// of which the last is rounding of the distance itself. There kappa_k = 4 sum_j P_kj m_kj^2, however far out rows lie, and
+// the origin is where these are least together.
 #pragma once
 
 #include <algorithm>
@@ -297,8 +300,9 @@ class LogProb {
       theta.segment(1, d) = Covariance::product(offset, precision).transpose();
       if constexpr (Covariance::shared) {
         auto whitened = whitened_theta_.column(c);
-        whitened(0) = theta(0);
         whitened.tail(d) = Covariance::product(offset, factor(0)).transpose();
+        // Of these rounded numbers: what rounding takes from one term, it then gives to the other.
+        whitened(0) = constants_(c) - 0.5 * whitened.tail(d).squaredNorm();
       }
       Covariance::quadratic_coefficients(precision, d, theta.tail(theta.size() - 1 - d));
     });
