@@ -354,7 +354,8 @@ class LogProb {
   /// Brings rows in the frame to y = U^T z, and sets |y|^2; false, and leaves them, where that would blur them too.
   bool whiten(BlockBuffers<Covariance>& block) const {
     if constexpr (Covariance::shared) {
-      if (blurs(std::sqrt(kappa(std::sqrt(block.radius2))))) return false;
+      const double kappa = this->kappa(std::sqrt(block.radius2));
+      if (blurs(std::sqrt(kappa)) || blurs(whitened_means_ * whitened_means_)) return false;
       const Block& z = block.z();
       block.panels.for_panels([&](Index at, auto y) {
         multiply_triangular(z.cols(), z.data() + at, z.rows(), factor(0), y.data(), y.outerStride());
