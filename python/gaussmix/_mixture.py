@@ -508,12 +508,16 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `n_samples` is less than 1 or a covariance is not positive-definite.
+            If `n_samples` is less than 1 or above 2**63 - 1, or a covariance is not positive-definite.
+        TypeError
+            If `n_samples` is not a whole number.
         """
         if not all(hasattr(self, name) for name in ("weights_", "means_", "covariances_")):  # which are enough
             self._check_fitted()
-        if not (isinstance(n_samples, Real) and float(n_samples).is_integer()):
+        if not isinstance(n_samples, Integral) and not (isinstance(n_samples, Real) and float(n_samples).is_integer()):
             raise TypeError(f"n_samples must be an integer, but got {n_samples!r}.")
+        if n_samples > _INDEX_MAX:
+            raise ValueError(f"n_samples must be at most {_INDEX_MAX}, but got {n_samples}.")
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         weights, means, matrices = np.asarray(self.weights_), np.asarray(self.means_), covariances(self)
@@ -979,7 +983,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         return model(self).n_parameters
 
 
-_INT_MAX = 2**31 - 1
+_INT_MAX, _INDEX_MAX = 2**31 - 1, 2**63 - 1
 
 
 def _draw_seed(random_state: int | np.random.RandomState | None) -> int:

@@ -80,17 +80,19 @@ TEST_F(LogProbOfTied, narrow_directions_are_whitened) {
 }
 
 TEST_F(LogProbOfTied, whitened_rows_far_from_the_origin_keep_their_digits) {
-  // Two heaps of components, some hundred deviations apart across the narrow direction.
-  for (unsigned seed = 240; seed < 246; ++seed) {
-    Narrow narrow(120, 6, 3, 1e-4, seed);
-    const RowVector across = Eigen::SelfAdjointEigenSolver<Block>(Block(narrow.mixture.covariances.reshaped(3, 3)))
-                                 .eigenvectors()
-                                 .col(0)
-                                 .transpose();
-    for (Index c = 0; c < 6; ++c) narrow.mixture.means.row(c) += (c < 3 ? 0.012 : -0.012) * across;
-    for (Index i = 0; i < 120; ++i) narrow.x.row(i) += (i * 7 % 6 < 3 ? 0.012 : -0.012) * across;
-    compare(narrow.mixture, narrow.x, Kernel::whitened, 4e-11);
-  }
+  // Two heaps of components, at 300 deviations to either side of the origin across the narrow direction; at 400 rows are 800
+  // from what products cancel.
+  for (unsigned seed = 240; seed < 246; ++seed)
+    for (const double deviations : {300, 400}) {
+      Narrow narrow(120, 6, 3, 1e-4, seed);
+      const Eigen::SelfAdjointEigenSolver<Block> axes(Block(narrow.mixture.covariances.reshaped(3, 3)));
+      const RowVector out =
+          deviations * std::sqrt(axes.eigenvalues()(0)) * RowVector(axes.eigenvectors().col(0).transpose());
+      narrow.mixture.weights.setConstant(1.0 / 6);
+      for (Index c = 0; c < 6; ++c) narrow.mixture.means.row(c) += (c < 3 ? 1 : -1) * out;
+      for (Index i = 0; i < 120; ++i) narrow.x.row(i) += (i * 7 % 6 < 3 ? 1 : -1) * out;
+      compare(narrow.mixture, narrow.x, deviations == 300 ? Kernel::whitened : Kernel::centred, 4e-11);
+    }
 }
 
 TEST_F(LogProbOfTied, rows_that_whitening_would_blur_go_centred) {
@@ -126,8 +128,7 @@ TYPED_TEST(LogProbOf, components_that_dense_would_blur_go_centred_alone) {
     Matrix x = rows_near(mixture, 100, 21);
     const auto block = this->expect(mixture, x);
     if (narrow <= 3 && !TypeParam::shared) {
-      // Where features are independent, the origin moves to a single one.
-      std::vector<Index> expected(static_cast<std::size_t>(TypeParam::independent && narrow == 1 ? 0 : narrow));
+      std::vector<Index> expected(static_cast<std::size_t>(narrow));
       std::iota(expected.begin(), expected.end(), 0);
       EXPECT_EQ(block.recentred, expected);
       this->compare(mixture, x, true, 1e-9);
@@ -140,15 +141,12 @@ TYPED_TEST(LogProbOf, components_that_dense_would_blur_go_centred_alone) {
 
 TYPED_TEST(LogProbOf, independent_features_are_dense_at_any_distance) {
   if (!TypeParam::independent) return;
-  // Each component is a thousand times as narrow as the others in a feature of its own (spherical: one in all), about the
-  // same point there, as pixels that are black in all images of a class.
+  // Each component is a thousand times as narrow as the others in a feature of its own, as pixels that are black in all
+  // images of a class (spherical: one of them, in all features).
   auto mixture = random_mixture<TypeParam>(5, 6, 30);
   for (Index c = 0; c < mixture.covariances.rows(); ++c)
     for (Index j = 0; j < mixture.covariances.cols(); ++j)
-      if (c == j) {
-        mixture.covariances(c, j) *= 1e-6;
-        mixture.means.col(j) *= 1e-3;
-      }
+      if (c == j) mixture.covariances(c, j) *= 1e-6;
   mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, mixture.means, mixture.covariances);
   Matrix x = rows_near(mixture, 60, 31);
   for (Index j = 0; j < 5; ++j)
@@ -157,6 +155,21 @@ TYPED_TEST(LogProbOf, independent_features_are_dense_at_any_distance) {
   this->compare(mixture, x, true, 1e-10);
   x.row(3) *= 1e6;
   this->compare(mixture, x, true, 1e-10);
+}
+
+TYPED_TEST(LogProbOf, a_collapsed_component_does_not_move_the_origin) {
+  // One of a feature's width far from all others, as of rows that say "missing".
+  if (!TypeParam::independent) return;
+  auto mixture = random_mixture<TypeParam>(9, 4, 32);
+  mixture.weights(2) *= 0.01;
+  mixture.means.row(2).setConstant(-999);
+  mixture.covariances.row(2).setConstant(1e-6);
+  mixture = gaussmix::from_covariances<TypeParam>(mixture.weights, mixture.means, mixture.covariances);
+  Matrix x = rows_near(mixture, 90, 33);
+  for (Index i = 0; i < 90; ++i)
+    if (i * 7 % 9 == 2) x.row(i).setConstant(-999);
+  EXPECT_EQ(this->expect(mixture, x).recentred, std::vector<Index>{2});
+  this->compare(mixture, x, true, 1e-9);
 }
 
 TYPED_TEST(LogProbOf, features_of_any_scale) {

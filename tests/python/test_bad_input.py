@@ -213,6 +213,8 @@ def test_bad_from_parameters(name):
         (-3, ValueError, "Invalid value for 'n_samples': -3"),
         (2.5, TypeError, "n_samples must be an integer"),
         (np.inf, TypeError, "n_samples must be an integer"),
+        (10**400, ValueError, "n_samples must be at most"),
+        (1e300, ValueError, "n_samples must be at most"),
         ("2", TypeError, "n_samples must be an integer"),
         (None, TypeError, "n_samples must be an integer"),
     ],

@@ -172,7 +172,7 @@ struct Sums {
 /// \param data       n x d rows, with weights or without
 /// \param n_threads  threads at most
 /// \param total      if given, the `total_scatter` of these rows and weights: a shared covariance needs no other, unless
-///                   some rows are so far out that they may go centred
+///                   some rows are so far out that they may go centred or whitened
 /// \returns counts, means and covariances under the responsibilities of the model, and its log-likelihood; a component
 ///          without a count keeps the mean that it has
 /// \throws std::invalid_argument if the sizes differ

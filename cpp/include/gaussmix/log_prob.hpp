@@ -4,7 +4,7 @@
 // Four kernels, one meaning. Which of them a block takes depends on the block and the model only.
 //
 // *dense*     L = Phi Theta, one product of the features of the block with the coefficients of all components. Features are
-//             taken in the model's own frame: from an origin amid its means, each scaled by a power of two near the largest
+//             taken in the model's own frame: from its mean as the origin, each scaled by a power of two near the largest
 //             precision, which is exact, and no square overflows. It cancels: its error in a log-density is about
 //             eps kappa_k, kappa_k = |P_k| (max_n |z_n| + |m_k|)^2, with z and m rows and means in the frame.
 // *centred*   |(x - mu_k) U_k|^2 for each component, from the row itself: for components with eps kappa_k above
@@ -16,8 +16,8 @@
 //             are themselves known to eps32 |x|.
 //
 // Where features are independent, no feature cancels against another: P_j (|z_j| + |m_j|)^2 <= P_j (8 m_j^2 + 2 (z_j - m_j)^2),
-// of which the last is rounding of the distance itself. There kappa_k = 4 sum_j P_kj m_kj^2, however far out rows lie, and
-// the origin is where these are least together.
+// of which the last is rounding of the distance itself. There kappa_k = 4 sum_j P_kj m_kj^2, however far out rows lie; where
+// that blurs most components, the origin moves to the mean by precisions, if it then blurs fewer.
 #pragma once
 
 #include <algorithm>
@@ -195,9 +195,10 @@ class LogProb {
     return mixture;
   }
 
-  /// max_k |P_k| (radius + |mu_k - origin|)^2, for rows up to `radius` from the origin, in the frame.
+  /// max_k |P_k| (radius + |mu_k - origin|)^2, for rows up to `radius` from the origin, in the frame; also where features
+  /// are independent.
   double kappa(double radius) const { return kappas(radius).maxCoeff(); }
-  /// Whether the dense kernel would blur such rows for some component.
+  /// Whether the dense kernel would blur such rows for some component, by that measure.
   bool blurred(double radius) const { return blurs(kappa(radius)); }
   /// The share of the components for which such rows go centred: dense they would be blurred, or the components are few.
   double centred_share(double radius) const {
@@ -253,10 +254,23 @@ class LogProb {
   }
 
  private:
-  /// Moves the origin from the model's mean to the mean by precisions too, feature by feature.
+  /// Moves the origin to where sum_k pi_k kappa_k is least, if dense would blur most components else, and then fewer: those
+  /// that are narrow in a feature often lie at one point of it, but a single one may lie far from all others.
   void set_origin(const Vector& weights, const Matrix& precisions) {
     const Index k = n_components(), d = n_features();
     const auto precision = [&](Index c, Index j) { return Covariance::variance(precisions.row(c).data(), d, j); };
+    const auto n_blurred = [&](const RowVector& origin) {
+      Index count = 0;
+      for (Index c = 0; c < k; ++c) {
+        double distance = 0;
+        for (Index j = 0; j < d; ++j) distance += precision(c, j) * std::pow(means_(c, j) - origin(j), 2);
+        count += Index{blurs(4 * distance)};
+      }
+      return count;
+    };
+    const Index blurred_about_mean = n_blurred(frame_.origin);
+    if (2 * blurred_about_mean <= k) return;
+    RowVector origin = frame_.origin;
     for (Index j = 0; j < d; ++j) {
       double largest = 0, sum = 0, shift = 0;
       for (Index c = 0; c < k; ++c) largest = std::max(largest, precision(c, j));
@@ -265,8 +279,9 @@ class LogProb {
         sum += share;
         shift += share * (means_(c, j) - frame_.origin(j));
       }
-      if (sum > 0 && std::isfinite(shift / sum)) frame_.origin(j) += shift / sum;
+      if (sum > 0 && std::isfinite(shift / sum)) origin(j) += shift / sum;
     }
+    if (n_blurred(origin) < blurred_about_mean) frame_.origin = origin;
   }
 
   void set_scale(const Matrix& precisions) {
@@ -351,7 +366,8 @@ class LogProb {
     return Kernel::dense;
   }
 
-  /// Brings rows in the frame to y = U^T z, and sets |y|^2; false, and leaves them, where that would blur them too.
+  /// Brings rows in the frame to y = U^T z, and sets |y|^2; false where that would blur them too: what the panels hold then
+  /// does not matter, since the centred kernel reads the rows themselves.
   bool whiten(BlockBuffers<Covariance>& block) const {
     if constexpr (Covariance::shared) {
       const double kappa = this->kappa(std::sqrt(block.radius2));
@@ -362,8 +378,7 @@ class LogProb {
       });
       block.panels.squared_norms(block.distances);
       const double reach = std::sqrt(block.distances.maxCoeff()) + whitened_means_;
-      if (!blurs(reach * reach)) return true;
-      block.panels.for_panels([&](Index at, auto y) { y = z.middleRows(at, y.rows()); });
+      return !blurs(reach * reach);
     }
     return false;
   }
@@ -385,7 +400,8 @@ class LogProb {
 
   Matrix means_, factors_;  // factors in the frame
   Frame frame_;
-  Vector log_weights_, constants_, precision_norms_, mean_norms_, mean_distances_;  // |U_k^T (mu_k - origin)|^2
+  Vector log_weights_, constants_, precision_norms_, mean_norms_;
+  Vector mean_distances_;                          // |U_k^T (mu_k - origin)|^2
   Coefficients<double> theta_, whitened_theta_;    // of z, and of y where the covariance is shared
   Coefficients<float> single_theta_;               // empty unless asked for
   double single_offset_ = 0, whitened_means_ = 0;  // the largest |U^T (mu_k - origin)|

@@ -2,9 +2,9 @@
 //
 // Those of a model's own matrices enter Eigen's kernel below the layer that would start a thread team: we thread over
 // rows outside, Eigen's team would nest in it, and its size is a global setting. Those over rows about a mean, of the
-// centred and the screened kernel, are by halves: U is triangular, a scatter symmetric. They come for two layouts: whole
-// blocks lie feature after feature, which wastes nothing however few features there are; pairs that the screen let through
-// lie row after row, as they are gathered.
+// centred and the screened kernel, and those that whiten rows, are by halves: U is triangular, a scatter symmetric. They
+// come for two layouts: whole blocks lie feature after feature, which wastes nothing however few features there are; pairs
+// that the screen let through lie row after row, as they are gathered.
 #pragma once
 
 #include "gaussmix/tile.hpp"
