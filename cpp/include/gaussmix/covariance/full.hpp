@@ -20,7 +20,7 @@ inline namespace GAUSSMIX_ABI {
 struct Full {
   static constexpr const char* name = "full";  ///< in files and in Python
   static constexpr bool shared = false;        ///< one matrix for all components
-  static constexpr bool independent = false;   ///< within a component, the features are
+  static constexpr bool independent = false;   ///< the features within a component
 
   /// A stored matrix as one that can be calculated with.
   using Square = Eigen::Map<Matrix>;
