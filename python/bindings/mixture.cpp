@@ -105,9 +105,9 @@ class PythonPasses : public Passes<Covariance> {
  public:
   explicit PythonPasses(py::object passes) : passes_(std::move(passes)) {}
 
-  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture) const override {
+  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products) const override {
     const py::gil_scoped_acquire lock;
-    const py::object statistics = passes_.attr("accumulate")(bound(mixture));
+    const py::object statistics = passes_.attr("accumulate")(bound(mixture), products == Products::none);
     return statistics.cast<const Statistics<Covariance>&>();
   }
 
@@ -303,11 +303,12 @@ void bind_mixture(py::module_& m, py::dict& types) {
                   py::arg("state"), py::arg("score_result") = true);
   type.def(
       "accumulate",
-      [](const Bound& b, const BoundData& data, int n_threads) {
+      [](const Bound& b, const BoundData& data, int n_threads, bool centred) {
+        if (centred) return accumulate(b.mixture, data.data, n_threads, Products::none);
         // In double, as those of other parts of the rows may be.
         return accumulate(b.log_prob(n_threads), data.data, n_threads);
       },
-      py::arg("data"), py::arg("n_threads"), py::call_guard<py::gil_scoped_release>());
+      py::arg("data"), py::arg("n_threads"), py::arg("centred") = false, py::call_guard<py::gil_scoped_release>());
   type.def("arrays", [](const Bound& b) {
     return py::make_tuple(to_array(b.mixture.weights), to_array(b.mixture.means), to_array(b.mixture.covariances),
                           to_array(b.mixture.precisions_cholesky));

@@ -26,7 +26,7 @@ class Step:
     batch : Batch
         The rows.
     statistics : core.Statistics
-        What is remembered; it is changed.
+        What is remembered.
     keep : float
         Its weight is multiplied by this: 1 forgets nothing.
     row_weight : float
@@ -49,13 +49,15 @@ class Step:
     ) -> None:
         self.statistics = statistics
         self.reseeded: list[int] = []
-        self._batch, self._keep, self._estimator = batch, keep, estimator
+        self._before, self._batch, self._keep, self._estimator = statistics, batch, keep, estimator
         self._row_weight, self._reseed = row_weight, reseed
         self._n_threads = threads(estimator.n_threads)
 
-    def accumulate(self, mixture: core.Mixture) -> core.Statistics:
-        """Return the statistics that the M-step takes."""
-        of_batch = mixture.accumulate(self._batch.data(), self._n_threads)
+    def accumulate(self, mixture: core.Mixture, centred: bool = False) -> core.Statistics:
+        """Return the statistics that the M-step takes; a second call is instead of the first."""
+        of_batch = mixture.accumulate(self._batch.data(), self._n_threads, centred)
+        s, self.reseeded = self._before, []
+        self.statistics = type(s)(s.counts, s.means, s.covariances, s.log_likelihood, s.total_weight)
         self.statistics.scale(self._keep)
         self.statistics.merge(of_batch)
         few = np.flatnonzero(self.statistics.counts < self._row_weight)

@@ -15,6 +15,7 @@ using gaussmix::Data;
 using gaussmix::Kernel;
 using gaussmix::LogProb;
 using gaussmix::Mixture;
+using gaussmix::Products;
 
 template <class Covariance>
 struct LogProbOf : testing::Test {
@@ -265,7 +266,7 @@ TYPED_TEST(LogProbOf, floats_near_the_model_go_single_within_their_own_digits) {
         const MatrixF x = (mixture.means(0, 0) + normals(n, d, seed).array() * 0.7).template cast<float>();
         BlockBuffers<TypeParam> block;
         block.may_be_single = true;
-        LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, n, block);
+        LogProb<TypeParam>(mixture, 1, Products::single).expect(Data(x), 0, n, block);
         if (d <= 2) {
           ASSERT_EQ(block.kernel, Kernel::single);
         }
@@ -294,15 +295,15 @@ TYPED_TEST(LogProbOf, only_floats_that_float_is_enough_for_go_single) {
   const auto mixture = random_mixture<TypeParam>(3, 2, 5, 0.5, 2);
   const Matrix x = 0.5 * normals(40, 2, 6);
   const MatrixF rows = x.cast<float>();
-  const auto kernel = [&](const Data& data, bool single = true) {
+  const auto kernel = [&](const Data& data, Products products = Products::single) {
     BlockBuffers<TypeParam> block;
     block.may_be_single = true;
-    LogProb<TypeParam>(mixture, 1, single).expect(data, 0, data.rows(), block);
+    LogProb<TypeParam>(mixture, 1, products).expect(data, 0, data.rows(), block);
     return block.kernel;
   };
-  using gaussmix::Kernel;
   EXPECT_EQ(kernel(Data(rows)), Kernel::single);
-  EXPECT_EQ(kernel(Data(rows), false), Kernel::dense);
+  EXPECT_EQ(kernel(Data(rows), Products::full), Kernel::dense);
+  EXPECT_EQ(kernel(Data(rows), Products::none), Kernel::centred);
   MatrixF far = rows;
   far(3, 1) = 100;
   EXPECT_EQ(kernel(Data(far)), Kernel::dense);
@@ -321,7 +322,7 @@ TYPED_TEST(LogProbOf, the_unit_of_floats_costs_no_digits) {
     const MatrixF x = (unit * 0.7 * normals(100, 2, 32)).template cast<float>();
     BlockBuffers<TypeParam> block;
     block.may_be_single = true;
-    LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, 100, block);
+    LogProb<TypeParam>(mixture, 1, Products::single).expect(Data(x), 0, 100, block);
     ASSERT_EQ(block.kernel, Kernel::single);
     const auto e = reference::expect(mixture, x.template cast<double>());
     double mean = 0;
@@ -340,7 +341,7 @@ TYPED_TEST(LogProbOf, constants_that_differ_much_stay_double) {
   const MatrixF x = (0.1 * normals(20, 2, 34)).template cast<float>();
   BlockBuffers<TypeParam> block;
   block.may_be_single = true;
-  LogProb<TypeParam>(mixture, 1, true).expect(Data(x), 0, 20, block);
+  LogProb<TypeParam>(mixture, 1, Products::single).expect(Data(x), 0, 20, block);
   EXPECT_EQ(block.kernel, Kernel::dense);
 }
 

@@ -13,6 +13,7 @@ using gaussmix::FitOptions;
 using gaussmix::Mixture;
 using gaussmix::Passes;
 using gaussmix::PassesOverData;
+using gaussmix::Products;
 using gaussmix::RunState;
 using gaussmix::Statistics;
 
@@ -27,14 +28,15 @@ struct Parts : Passes<Covariance> {
     }
   }
 
-  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture) const override {
-    auto sum = gaussmix::accumulate(mixture, Data(parts[0]));
-    for (std::size_t i = 1; i < parts.size(); ++i) sum.merge(gaussmix::accumulate(mixture, Data(parts[i])));
+  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products) const override {
+    auto sum = gaussmix::accumulate(mixture, Data(parts[0]), 1, products);
+    for (std::size_t i = 1; i < parts.size(); ++i)
+      sum.merge(gaussmix::accumulate(mixture, Data(parts[i]), 1, products));
     return sum;
   }
 
   double score(const Mixture<Covariance>& mixture) const override {
-    const auto sum = accumulate(mixture);
+    const auto sum = accumulate(mixture, Products::full);
     return sum.mean_log_likelihood();
   }
 
@@ -61,7 +63,7 @@ TYPED_TEST(FitPasses, of_rows_in_memory_is_fit) {
   const Data data(this->x);
   const auto start = this->start();
   const auto expected = gaussmix::fit<TypeParam>(data, 3, this->options, &start);
-  const auto found = gaussmix::fit_passes(PassesOverData<TypeParam>(data, 1, true), start, this->options);
+  const auto found = gaussmix::fit_passes(PassesOverData<TypeParam>(data, 1), start, this->options);
   EXPECT_EQ(found.mixture.means, expected.mixture.means);
   EXPECT_EQ(found.mixture.covariances, expected.mixture.covariances);
   EXPECT_EQ(found.lower_bounds, expected.lower_bounds);
@@ -72,9 +74,9 @@ TYPED_TEST(FitPasses, of_rows_in_memory_is_fit) {
 TYPED_TEST(FitPasses, the_view_that_passes_are_made_from_need_not_outlive_them) {
   const Matrix other = Matrix::Constant(301, 3, 1e9);
   Data view(this->x);
-  const PassesOverData<TypeParam> passes(view, 1, true);
+  const PassesOverData<TypeParam> passes(view, 1);
   view = Data(other);
-  EXPECT_EQ(passes.score(this->start()), PassesOverData<TypeParam>(this->x, 1, true).score(this->start()));
+  EXPECT_EQ(passes.score(this->start()), PassesOverData<TypeParam>(this->x, 1).score(this->start()));
 }
 
 TYPED_TEST(FitPasses, of_rows_in_parts_is_that_of_the_rows_together) {

@@ -9,6 +9,7 @@ namespace {
 using namespace problems;
 using gaussmix::Data;
 using gaussmix::LogProb;
+using gaussmix::Products;
 
 template <class Covariance>
 struct Predict : testing::Test {
@@ -132,7 +133,7 @@ TYPED_TEST(Predict, worst_rows_come_lowest_first_and_have_weight) {
 TYPED_TEST(Predict, what_was_prepared_for_float_predicts_in_double) {
   const auto mixture = random_mixture<TypeParam>(3, 2, 5, 0.5, 2);
   const Eigen::MatrixXf rows = (0.5 * normals(100, 2, 6)).template cast<float>();
-  const LogProb<TypeParam> exact(mixture), prepared(mixture, 1, true);
+  const LogProb<TypeParam> exact(mixture), prepared(mixture, 1, Products::single);
   const auto predictions = [&](const LogProb<TypeParam>& log_prob) {
     Vector log_p(100), r(300);
     std::vector<std::int64_t> labels(100);

@@ -127,21 +127,23 @@ TYPED_TEST_SUITE(Property, AllTypes, TypeNames);
 
 TYPED_TEST(Property, a_pass_gives_the_moments_of_the_reference) {
   this->for_problems([](const auto& p) {
-    auto found = gaussmix::accumulate(p.mixture, p.data(), p.n_threads, /*exact=*/true);
     auto expected = reference::accumulate(p.mixture, p.x, p.weights);
-    EXPECT_NEAR(found.total_weight, static_cast<double>(expected.total_weight), 1e-12 * found.total_weight);
-    EXPECT_NEAR(found.mean_log_likelihood(), static_cast<double>(expected.log_likelihood / expected.total_weight),
-                1e-9);
-    EXPECT_TRUE(close(found.counts, column(expected.counts), 1e-10L, expected.total_weight));
-    // Means and covariances over next to no rows are those of rounding.
-    for (Index c = 0; c < p.k; ++c) {
-      if (expected.counts[static_cast<std::size_t>(c)] > 1e-6L * expected.total_weight) continue;
-      for (Index j = 0; j < p.d; ++j) expected.means(c, j) = found.means(c, j) = 0;
-      for (Index j = 0; j < expected.covariances.cols && !TypeParam::shared; ++j)
-        expected.covariances(c, j) = found.covariances(c, j) = 0;
+    for (const auto products : {gaussmix::Products::none, gaussmix::Products::full}) {
+      auto found = gaussmix::accumulate(p.mixture, p.data(), p.n_threads, products);
+      EXPECT_NEAR(found.total_weight, static_cast<double>(expected.total_weight), 1e-12 * found.total_weight);
+      EXPECT_NEAR(found.mean_log_likelihood(), static_cast<double>(expected.log_likelihood / expected.total_weight),
+                  1e-9);
+      EXPECT_TRUE(close(found.counts, column(expected.counts), 1e-10L, expected.total_weight));
+      // Means and covariances over next to no rows are those of rounding.
+      for (Index c = 0; c < p.k; ++c) {
+        if (expected.counts[static_cast<std::size_t>(c)] > 1e-6L * expected.total_weight) continue;
+        for (Index j = 0; j < p.d; ++j) expected.means(c, j) = found.means(c, j) = 0;
+        for (Index j = 0; j < expected.covariances.cols && !TypeParam::shared; ++j)
+          expected.covariances(c, j) = found.covariances(c, j) = 0;
+      }
+      EXPECT_TRUE(close(found.means, expected.means, 1e-9L, 1 + Real{p.offset}));
+      EXPECT_TRUE(close(found.covariances, expected.covariances, 1e-8L, 1));
     }
-    EXPECT_TRUE(close(found.means, expected.means, 1e-9L, 1 + Real{p.offset}));
-    EXPECT_TRUE(close(found.covariances, expected.covariances, 1e-8L, 1));
   });
 }
 
@@ -173,9 +175,9 @@ TYPED_TEST(Property, parts_of_the_rows_merge_to_the_whole) {
     if (!some(weights.begin(), weights.begin() + first) || !some(weights.begin() + first, weights.end())) return;
     head.set_weights(weights.data());
     tail.set_weights(weights.data() + first);
-    auto merged = gaussmix::accumulate(p.mixture, head, 1, /*exact=*/true);
-    merged.merge(gaussmix::accumulate(p.mixture, tail, 1, /*exact=*/true));
-    const auto whole = gaussmix::accumulate(p.mixture, p.data(), 1, /*exact=*/true);
+    auto merged = gaussmix::accumulate(p.mixture, head, 1, gaussmix::Products::full);
+    merged.merge(gaussmix::accumulate(p.mixture, tail, 1, gaussmix::Products::full));
+    const auto whole = gaussmix::accumulate(p.mixture, p.data(), 1, gaussmix::Products::full);
     const double total = whole.total_weight;
     EXPECT_NEAR(merged.total_weight, total, 1e-12 * total);
     EXPECT_NEAR(merged.log_likelihood, whole.log_likelihood, 1e-9 * (total + std::abs(whole.log_likelihood)));
@@ -189,7 +191,7 @@ TYPED_TEST(Property, parts_of_the_rows_merge_to_the_whole) {
 TYPED_TEST(Property, an_iteration_does_not_lower_the_likelihood) {
   this->for_problems([](const auto& p) {
     if (p.n < 4 * p.d) return;  // else covariances are singular
-    const auto statistics = gaussmix::accumulate(p.mixture, p.data(), p.n_threads, /*exact=*/true);
+    const auto statistics = gaussmix::accumulate(p.mixture, p.data(), p.n_threads, gaussmix::Products::full);
     gaussmix::Repairs repairs;
     const auto next = gaussmix::maximize(statistics, 0, &repairs);
     if (!repairs.floored.empty() || !repairs.starved.empty()) return;

@@ -10,6 +10,7 @@ namespace {
 using namespace problems;
 using gaussmix::accumulate;
 using gaussmix::Data;
+using gaussmix::Products;
 using gaussmix::Tied;
 using gaussmix::total_scatter;
 
@@ -54,9 +55,11 @@ TEST(TotalScatter, a_pass_that_is_given_it_equals_the_reference) {
         Data data(x);
         if (weighted) data.set_weights(weights.data());
         const auto total = total_scatter(data, 1);
-        const auto s = accumulate(mixture, data, 1, false, &total);
+        const auto s = accumulate(mixture, data, 1, Products::single, &total);
         EXPECT_TRUE(close(s, reference::accumulate(mixture, x, weights), 1e-11L)) << d << ", " << k;
-        EXPECT_TRUE(same_bits(accumulate(mixture, data, 3, false, &total), s));
+        EXPECT_TRUE(same_bits(accumulate(mixture, data, 3, Products::single, &total), s));
+        EXPECT_TRUE(same_bits(accumulate(mixture, data, 1, Products::none, &total),
+                              accumulate(mixture, data, 1, Products::none)));
         used += accumulate(mixture, data).log_likelihood != s.log_likelihood;
       }
   EXPECT_GE(used, 6);  // the sums are others, so that some of the last digits are
@@ -69,9 +72,9 @@ TEST(TotalScatter, rows_of_float_too) {
   x(10, 0) = 50;  // its block goes to double
   const Data data(x);
   const auto total = total_scatter(data, 1);
-  const auto s = accumulate(mixture, data, 1, false, &total);
+  const auto s = accumulate(mixture, data, 1, Products::single, &total);
   EXPECT_TRUE(close(s, reference::accumulate(mixture, x.cast<double>(), {}), 1e-5L));
-  EXPECT_NE(s.log_likelihood, accumulate(mixture, data, 1, true, &total).log_likelihood);
+  EXPECT_NE(s.log_likelihood, accumulate(mixture, data, 1, Products::full, &total).log_likelihood);
 }
 
 TEST(TotalScatter, is_left_where_rows_may_go_centred) {
@@ -80,14 +83,15 @@ TEST(TotalScatter, is_left_where_rows_may_go_centred) {
     Matrix x = rows_near(mixture, 1200, 41);
     x.middleRows(500, 300) *= far;
     const auto total = total_scatter(Data(x), 1);
-    EXPECT_TRUE(same_bits(accumulate(mixture, Data(x), 1, false, &total), accumulate(mixture, Data(x)))) << far;
+    EXPECT_TRUE(same_bits(accumulate(mixture, Data(x), 1, Products::single, &total), accumulate(mixture, Data(x))))
+        << far;
   }
   Matrix x = rows_near(mixture, 100, 42);
   for (const double bad : {std::nan(""), 1e160, 1e308, std::numeric_limits<double>::infinity()}) {
     x(7, 1) = bad;
     const auto total = total_scatter(Data(x), 1);
     EXPECT_EQ(total.radius({mixture.means.row(0), RowVector::Ones(3)}), std::numeric_limits<double>::infinity());
-    EXPECT_ANY_THROW(accumulate(mixture, Data(x), 1, false, &total)) << bad;
+    EXPECT_ANY_THROW(accumulate(mixture, Data(x), 1, Products::single, &total)) << bad;
   }
 }
 
@@ -101,8 +105,8 @@ TEST(TotalScatter, offsets_lose_no_digits) {
   x.array() += 1e6;
   std::sort(x.col(0).begin(), x.col(0).end());
   const auto total = total_scatter(Data(x), 1);
-  EXPECT_TRUE(
-      close(accumulate(shifted, Data(x), 1, false, &total), reference::accumulate(shifted, x, {}), 1e-10L, 1e6L));
+  EXPECT_TRUE(close(accumulate(shifted, Data(x), 1, Products::single, &total), reference::accumulate(shifted, x, {}),
+                    1e-10L, 1e6L));
 }
 
 TEST(TotalScatter, rows_without_weight_do_not_count) {
@@ -118,13 +122,13 @@ TEST(TotalScatter, rows_without_weight_do_not_count) {
   data.set_weights(weights.data());
   const auto total = total_scatter(data, 2);
   EXPECT_LT(total.radius({shifted.means.row(0), RowVector::Ones(4)}), 100);
-  const auto s = accumulate(shifted, data, 1, false, &total);
+  const auto s = accumulate(shifted, data, 1, Products::single, &total);
   EXPECT_TRUE(close(s, reference::accumulate(shifted, x, weights), 1e-10L, 1e6L));
   for (const double far : {1e200, std::numeric_limits<double>::infinity()}) {
     x.row(0).setConstant(far);
     const auto other = total_scatter(data, 1);
     EXPECT_EQ(other.radius({shifted.means.row(0), RowVector::Ones(4)}), std::numeric_limits<double>::infinity());
-    EXPECT_TRUE(same_bits(accumulate(shifted, data, 1, false, &other), accumulate(shifted, data)));
+    EXPECT_TRUE(same_bits(accumulate(shifted, data, 1, Products::single, &other), accumulate(shifted, data)));
   }
 }
 
@@ -146,16 +150,16 @@ TEST(TotalScatter, of_other_features_is_refused) {
   const auto mixture = random_mixture<Tied>(2, 3, 55);
   const auto total = total_scatter(Data(normals(10, 4, 56)), 1);
   const Matrix x = normals(10, 3, 57);
-  EXPECT_THROW(accumulate(mixture, Data(x), 1, false, &total), std::invalid_argument);
+  EXPECT_THROW(accumulate(mixture, Data(x), 1, Products::single, &total), std::invalid_argument);
 }
 
 TEST(TotalScatter, passes_over_data_use_it) {
   const auto mixture = random_mixture<Tied>(4, 9, 60);
   const Matrix x = rows_near(mixture, 2000, 61);
-  const gaussmix::PassesOverData<Tied> passes(x, 2, false);
+  const gaussmix::PassesOverData<Tied> passes(x, 2);
   const auto total = total_scatter(Data(x), 1);
-  const auto with = accumulate(mixture, Data(x), 1, false, &total);
-  EXPECT_TRUE(same_bits(passes.accumulate(mixture), with));
+  const auto with = accumulate(mixture, Data(x), 1, Products::single, &total);
+  EXPECT_TRUE(same_bits(passes.accumulate(mixture, Products::single), with));
   EXPECT_FALSE(same_bits(accumulate(mixture, Data(x)), with));
   EXPECT_NEAR(passes.score(mixture), with.mean_log_likelihood(), 1e-11);
 }

@@ -143,6 +143,18 @@ def test_batches_of_other_weights_take_the_steps_of_their_weight(small_buffer):
             np.testing.assert_allclose(getattr(model, name), expected, rtol=1e-8, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", ["full", "diag", "spherical"])
+def test_a_batch_counts_once_where_a_component_has_no_spread(kind):
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    X[::3] = [20, -20]
+    model = GaussianMixture(2, covariance_type=kind, reg_covar=0, step_power=None, random_state=0).fit(X)
+    batch = np.full((90, 2), [20.0, -20.0])
+    model.partial_fit(batch)
+    together = np.concatenate([X, batch])
+    np.testing.assert_allclose(np.sort(model.weights_), [190 / 390, 200 / 390], rtol=1e-9)
+    np.testing.assert_allclose(model.weights_ @ model.means_, together.mean(axis=0), rtol=1e-9)
+
+
 @pytest.mark.parametrize("weight", [5e-324, 1e-310, 1e-200])
 def test_a_batch_of_hardly_any_weight_changes_hardly_anything(weight):
     model = stream(batches(draw(12_000), 1_000))

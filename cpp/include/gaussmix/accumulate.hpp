@@ -278,11 +278,12 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
   return statistics;
 }
 
-/// The same of a mixture. \param exact  whether many rows of floats are computed in double all the same
+/// The same of a mixture. \param products  `single` asks for those of float where the rows are many and floats
 template <class Covariance>
 Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data& data, int n_threads = 1,
-                                  bool exact = false, const TotalScatter* total = nullptr) {
-  return accumulate(LogProb<Covariance>(mixture, n_threads, !exact && may_be_single(data)), data, n_threads, total);
+                                  Products products = Products::single, const TotalScatter* total = nullptr) {
+  if (products == Products::single && !may_be_single(data)) products = Products::full;
+  return accumulate(LogProb<Covariance>(mixture, n_threads, products), data, n_threads, total);
 }
 
 }  // namespace GAUSSMIX_ABI

@@ -46,7 +46,12 @@ template <class Covariance>
 class Run {
  public:
   Run(const Passes<Covariance>& passes, Index n_components, const FitOptions& options, int restart)
-      : passes_(passes), k_(n_components), options_(options), restart_(restart) {}
+      : passes_(passes),
+        k_(n_components),
+        options_(options),
+        restart_(restart),
+        // A tolerance that the rounding of floats would hide asks for double.
+        products_(options.tol > 0 && options.tol < 1e-6 ? Products::full : Products::single) {}
 
   const std::vector<Event>& events() const { return events_; }
 
@@ -119,7 +124,7 @@ class Run {
     for (int iteration = 1; iteration <= options_.max_iter && !result.converged && !result.stopped; ++iteration) {
       iteration_ = earlier_ + iteration;
       const auto at = static_cast<std::size_t>(iteration - 1);
-      const auto statistics = at < known_.size() ? std::move(known_[at]) : passes_.accumulate(mixture);
+      const auto statistics = at < known_.size() ? std::move(known_[at]) : passes_.accumulate(mixture, products_);
       auto [next, moved] = maximize_repaired(statistics, &mixture);
       const double bound = statistics.mean_log_likelihood(), change = bound - previous_bound;
       result.lower_bounds.push_back(bound);
@@ -151,7 +156,7 @@ class Run {
     reseeds_ = 0;
     while (true) {
       if (report({Progress::Stage::seeding, restart_, 0, 0, 0, false})) throw Stopped();
-      passes.push_back(passes_.accumulate(mixture));
+      passes.push_back(passes_.accumulate(mixture, products_));
       if (passes.size() > iterations) return passes;
       mixture = maximize_repaired(passes.back(), &mixture).first;
     }
@@ -161,19 +166,25 @@ class Run {
   /// fewer distinct rows than components, are refused where there is no regularisation. `previous` is the model of the E-step; none before the first.
   std::pair<Mixture<Covariance>, bool> maximize_repaired(const Statistics<Covariance>& statistics,
                                                          const Mixture<Covariance>* previous) {
-    Repairs repairs{floored_, {}};
+    Repairs repairs;
     Mixture<Covariance> mixture;
+    const auto collapses = [&](const Statistics<Covariance>& s) {
+      repairs = {floored_, {}};
+      mixture = maximize(s, options_.reg_covar, &repairs, options_.n_threads);
+      return repairs.floored.size() > floored_.size();
+    };
     std::optional<Statistics<Covariance>> again;
+    bool collapsed = true;
     try {
-      mixture = maximize(statistics, options_.reg_covar, &repairs, options_.n_threads);
+      collapsed = collapses(statistics);
     } catch (const DegenerateData&) {
       if (!previous) throw;
-      repairs = {floored_, {}};
-      again = about_new_means(statistics, *previous);
-      mixture = maximize(*again, options_.reg_covar, &repairs, options_.n_threads);
     }
-    if (repairs.floored.size() > floored_.size() && options_.reg_covar == 0 &&
-        passes_.degenerate(again ? *again : statistics))
+    if (collapsed && previous) {
+      again = about_new_means(statistics, *previous);
+      collapsed = collapses(*again);
+    }
+    if (collapsed && options_.reg_covar == 0 && passes_.degenerate(again ? *again : statistics))
       throw DegenerateData(singular_message);
     for (const Index m : repairs.floored) note(Event::Cause::floored, m);
     floored_ = repairs.floored;
@@ -183,10 +194,11 @@ class Run {
 
   /// Statistics of the model with its means moved, and nothing else: a conditional M-step (Meng and Rubin, "Maximum
   /// likelihood estimation via the ECM algorithm", 1993), so that the likelihood does not fall. Where a component moves by
-  /// 1e8 of its deviations, or collapses among floats, its moments about the old point cancel to less than their rounding.
+  /// 1e8 of its deviations, or its rows are far narrower than its model, moments about another point cancel to less than
+  /// their rounding, and look like those of a collapse.
   Statistics<Covariance> about_new_means(const Statistics<Covariance>& statistics, Mixture<Covariance> model) const {
     model.means = statistics.means;
-    return passes_.accumulate_exactly(model);
+    return passes_.accumulate(model, Products::none);
   }
 
   /// Each kind of event once a component and restart.
@@ -230,6 +242,7 @@ class Run {
   Index k_;
   const FitOptions& options_;
   int restart_;
+  Products products_;
   int iteration_ = 0, earlier_ = 0;
   int reseeds_ = 0, earlier_reseeds_ = 0;
   std::vector<Index> floored_;                 // matrices that have the floor until the end of the run
@@ -282,8 +295,7 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
   };
   // Where nothing is drawn, all restarts are the same.
   const int restarts = previous || start.complete() || start.means ? 1 : options.n_init;
-  // A tolerance that the rounding of floats would hide asks for double.
-  const PassesOverData<Covariance> passes(data, options.n_threads, options.tol > 0 && options.tol < 1e-6);
+  const PassesOverData<Covariance> passes(data, options.n_threads);
   for (int restart = 0; restart < restarts && !stopped; ++restart) {
     detail::Run<Covariance> run(passes, n_components, options, restart);
     try {

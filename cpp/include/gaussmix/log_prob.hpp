@@ -59,6 +59,10 @@ inline bool may_be_single(const Data& data) { return data.rows() >= single_rows 
 /// How the E-step of a block was done.
 enum class Kernel { dense, single, whitened, centred };
 
+/// Products of features that a pass may take: none, so that every block goes centred and its moments are about the means
+/// of the model; those of double; or those of float as well, where the block allows it.
+enum class Products { none, full, single };
+
 /// Buffers for one block of rows: what goes through the E-step. One for each thread.
 template <class Covariance>
 struct BlockBuffers {
@@ -133,9 +137,10 @@ double flops(Index n, Index d, Index k) {
 template <class Covariance>
 class LogProb {
  public:
-  /// \param single  whether blocks that allow it may go to the `single` kernel
-  explicit LogProb(const Mixture<Covariance>& mixture, int n_threads = 1, bool single = false)
-      : means_(mixture.means), factors_(mixture.precisions_cholesky.rows(), mixture.precisions_cholesky.cols()) {
+  explicit LogProb(const Mixture<Covariance>& mixture, int n_threads = 1, Products products = Products::full)
+      : means_(mixture.means),
+        factors_(mixture.precisions_cholesky.rows(), mixture.precisions_cholesky.cols()),
+        products_(products) {
     const Index k = mixture.n_components(), d = mixture.n_features();
     require(all_finite(means_), "means must be finite");
     // The model's mean, whatever the weights sum to (rounded to float, they do not sum to 1).
@@ -166,7 +171,7 @@ class LogProb {
     });
     for (Index c = 0; c < k; ++c) constants_(c) += log_dets(matrix_of<Covariance>(c));
     set_coefficients(precisions, team);
-    if (single) set_single();
+    if (products == Products::single) set_single();
   }
 
   Index n_components() const { return means_.rows(); }
@@ -203,7 +208,7 @@ class LogProb {
   /// The share of the components for which such rows go centred: dense they would be blurred, or the components are few.
   double centred_share(double radius) const {
     if (Covariance::centred_pays(n_features(), n_components())) return 1;
-    const Index count = dense_kappas(radius).unaryExpr([](double k) { return Index{blurs(k)}; }).sum();
+    const Index count = dense_kappas(radius).unaryExpr([this](double k) { return Index{blurs(k)}; }).sum();
     // Where they are most, to make the others dense saves no time; a shared scatter is of one kind.
     if (Covariance::shared ? count > 0 : 2 * count > n_components()) return 1;
     return static_cast<double>(count) / static_cast<double>(n_components());
@@ -389,7 +394,9 @@ class LogProb {
     if (Covariance::independent && radius < 1e100) return 4 * mean_distances_.array();
     return kappas(radius);
   }
-  static bool blurs(double kappa) { return !(std::numeric_limits<double>::epsilon() * kappa <= dense_limit); }
+  bool blurs(double kappa) const {
+    return products_ == Products::none || !(std::numeric_limits<double>::epsilon() * kappa <= dense_limit);
+  }
 
   /// Puts log-densities of component k into the table, from the rows themselves.
   void set_centred(BlockBuffers<Covariance>& block, Index k) const {
@@ -399,6 +406,7 @@ class LogProb {
   }
 
   Matrix means_, factors_;  // factors in the frame
+  Products products_;
   Frame frame_;
   Vector log_weights_, constants_, precision_norms_, mean_norms_;
   Vector mean_distances_;                          // |U_k^T (mu_k - origin)|^2

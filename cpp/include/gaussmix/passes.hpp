@@ -19,13 +19,8 @@ class Passes {
  public:
   virtual ~Passes() = default;
 
-  /// The statistics of all rows under a model of K components in d dimensions.
-  virtual Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture) const = 0;
-
-  /// The same, computed in double where `accumulate` may do with less.
-  virtual Statistics<Covariance> accumulate_exactly(const Mixture<Covariance>& mixture) const {
-    return accumulate(mixture);
-  }
+  /// The statistics of all rows under a model of K components in d dimensions, by at most those products of features.
+  virtual Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products) const = 0;
 
   /// The mean log-likelihood sum_n w_n log p(x_n) / sum_n w_n, in nats.
   virtual double score(const Mixture<Covariance>& mixture) const = 0;
@@ -41,17 +36,12 @@ class Passes {
 template <class Covariance>
 class PassesOverData : public Passes<Covariance> {
  public:
-  /// \param exact  whether many rows of floats are computed in double all the same
-  PassesOverData(const Data& data, int n_threads, bool exact) : data_(data), n_threads_(n_threads), exact_(exact) {
+  PassesOverData(const Data& data, int n_threads) : data_(data), n_threads_(n_threads) {
     if constexpr (Covariance::shared) total_ = total_scatter(data, n_threads);
   }
 
-  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture) const override {
-    return gaussmix::accumulate(mixture, data_, n_threads_, exact_, total_ ? &*total_ : nullptr);
-  }
-
-  Statistics<Covariance> accumulate_exactly(const Mixture<Covariance>& mixture) const override {
-    return gaussmix::accumulate(mixture, data_, n_threads_, true, total_ ? &*total_ : nullptr);
+  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products) const override {
+    return gaussmix::accumulate(mixture, data_, n_threads_, products, total_ ? &*total_ : nullptr);
   }
 
   double score(const Mixture<Covariance>& mixture) const override {
@@ -75,7 +65,6 @@ class PassesOverData : public Passes<Covariance> {
  private:
   Data data_;
   int n_threads_;
-  bool exact_;
   std::optional<TotalScatter> total_;  // of a shared covariance, for all passes
 };
 
