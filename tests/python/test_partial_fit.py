@@ -15,6 +15,9 @@ from sklearn.exceptions import NotFittedError
 import gaussmix._stream
 from cases import ARRAYS, TYPES, assert_finite, assert_same_bits, covariance_shape, real_data
 from gaussmix import GaussianMixture, Statistics, chunked, load, maximize
+from gaussmix._batch import Batch
+from gaussmix._dispatch import full_model
+from gaussmix._step import Step
 from gaussmix.plot._marginal import check_mixture
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -143,17 +146,17 @@ def test_batches_of_other_weights_take_the_steps_of_their_weight(small_buffer):
             np.testing.assert_allclose(getattr(model, name), expected, rtol=1e-8, atol=1e-9, err_msg=name)
 
 
-@pytest.mark.parametrize("kind", ["full", "diag", "spherical"])
-def test_a_batch_counts_once_where_a_component_loses_its_spread(kind):
-    X = np.random.default_rng(0).normal(size=(300, 2))
-    X[::3] += [20, -20]
-    model = GaussianMixture(2, covariance_type=kind, reg_covar=0, step_power=None, random_state=0).fit(X)
-    X[::3] = [20, -20]
-    for batch in (X, X[:60:3]):  # beside their weight nothing counts that was before
-        model.partial_fit(batch, sample_weight=np.full(len(batch), 1e40))
-    assert {event.cause for event in model.events_} == {"floored"}
-    np.testing.assert_allclose(np.sort(model.weights_), [120 / 320, 200 / 320], rtol=1e-9)
-    np.testing.assert_allclose(model.weights_ @ model.means_, np.concatenate([X, X[:60:3]]).mean(axis=0), rtol=1e-9)
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_batch_that_is_summed_again_counts_once(kind):
+    X = draw(300)
+    model = GaussianMixture(4, covariance_type=kind, random_state=0).fit(X)
+    before = full_model(model).accumulate(Batch(X, None).data(), 1)
+    step = Step(Batch(draw(200), None), before, 0.5, 1.0, True, model)
+    first, again = step.accumulate(full_model(model)), step.accumulate(full_model(model), True)
+    assert again.total_weight == first.total_weight == 350
+    for name in ("counts", "means", "covariances"):
+        np.testing.assert_allclose(getattr(again, name), getattr(first, name), rtol=1e-9, atol=1e-12, err_msg=name)
+    assert step.statistics is again
 
 
 @pytest.mark.parametrize("weight", [5e-324, 1e-310, 1e-200])
