@@ -52,8 +52,8 @@ TEST(DataView, row_major_and_column_major) {
 }
 
 TEST(DataView, rows_of_any_size_are_turned) {
-  for (const Index d : {1, 2, 3, 4, 7, 8, 9, 16, 19})
-    for (const Index n : {1, 7, 8, 23, 24, 61}) {
+  for (const Index d : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 19})
+    for (const Index n : {1, 7, 8, 12, 23, 24, 61}) {
       const Matrix wide = normals(n, d + 1, 1), x = wide.leftCols(d);
       const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> single = x.cast<float>();
       expect_rows(Data(single), single.cast<double>());

@@ -205,35 +205,41 @@ class Data {
     using Vector = detail::Packet<double>;
     constexpr Index size = detail::packet_size<double>, few = 24;  // rows that stay in the first-level cache
     constexpr Index line = 64 / static_cast<Index>(sizeof(Scalar));
+    constexpr int known = size > 1 ? static_cast<int>(size) - 1 : 4;  // columns
     static_assert(few % size == 0);
-    const Index columns = size > 1 ? x.cols() / size * size : 0;  // in whole registers
+    const bool turns = size > 1 && x.cols() >= size;
     const auto* first = static_cast<const Scalar*>(columns_[0].values);
     const auto stride = columns_[0].stride, to_stride = x.outerStride();
     double* const to = x.data();
     const auto values = [&row, first, stride](Index i) { return first + row(i) * stride; };
     if constexpr (std::is_same_v<Row, Consecutive>)
-      if (columns == 0 && stride == x.cols() && stride <= 4)
+      if (!turns && stride == x.cols() && stride <= known)
         // With a stride that compilers know they turn the rows in registers too.
-        return detail::with_constant<4>(stride, [&](auto d) {
-          for (Index j = 0; j < d.value; ++j) {
-            const auto framed = frame.template at<double>(j);
-            const Scalar* from = values(0) + j;
-            double* target = x.col(j).data();
-            for (Index i = 0; i < x.rows(); ++i) target[i] = framed(double{from[i * d.value]});
-          }
+        return detail::with_constant<known>(stride, [&](auto d) {
+          const auto pack_all = [&](auto n) {
+            for (Index j = 0; j < d.value; ++j) {
+              const auto framed = frame.template at<double>(j);
+              const Scalar* from = values(0) + j;
+              double* target = x.col(j).data();
+              for (Index i = 0; i < n; ++i) target[i] = framed(double{from[i * d.value]});
+            }
+          };
+          if (x.rows() == panel_rows<double>) return pack_all(std::integral_constant<Index, panel_rows<double>>());
+          pack_all(x.rows());
         });
-    // Rows are read in an order that processors do not foresee: some thousand numbers ahead they are asked for.
+    // Long rows are read in an order that processors do not foresee: some thousand numbers ahead they are asked for.
     const Index ahead = std::max<Index>(size, 1024 / x.cols()), last = row.rows - size;
     for (Index i = 0; i < x.rows(); i += few) {
-      const Index n = std::min(few, x.rows() - i), turned = columns > 0 ? n / size * size : 0;
+      const Index n = std::min(few, x.rows() - i), turned = turns ? n / size * size : 0;
       for (Index r = i; r < i + turned; r += size) {
         const Scalar* from[size];
         for (Index q = 0; q < size; ++q) from[q] = values(r + q);
         const Scalar* next[size];
         for (Index q = 0; q < size; ++q) next[q] = values(std::min(r + ahead, last) + q);
-        for (Index j = 0; j < columns; j += size) {
-          if (j % line == 0)
-            for (Index q = 0; q < size; ++q) Eigen::internal::prefetch(next[q] + j);
+        for (Index from_column = 0; from_column < x.cols(); from_column += size) {
+          if (stride >= line && from_column % line == 0)
+            for (Index q = 0; q < size; ++q) Eigen::internal::prefetch(next[q] + from_column);
+          const Index j = std::min(from_column, x.cols() - size);  // the last may do some columns again
           const auto framed = frame.template at<Vector>(j);
           detail::Square<double> square;
           detail::unroll<size>([&](int q) {
@@ -249,7 +255,7 @@ class Data {
       for (Index j = 0; j < x.cols(); ++j) {
         const auto framed = frame.template at<double>(j);
         double* target = &x(i, j);
-        for (Index r = j < columns ? turned : 0; r < n; ++r) target[r] = framed(double{values(i + r)[j]});
+        for (Index r = turned; r < n; ++r) target[r] = framed(double{values(i + r)[j]});
       }
     }
   }

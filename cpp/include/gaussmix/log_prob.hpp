@@ -231,10 +231,7 @@ class LogProb {
     if (block.kernel == Kernel::single) {
       block.single_table.resize(padded<float>(rows), n_components());
       block.single_panels.resize(rows, n_features());
-      static_assert(panel_rows<float> % panel_rows<double> == 0);
-      block.panels.for_panels([&block](Index at, const auto& z) {
-        block.single_panels.within_panel(at, z.rows()) = z.template cast<float>();
-      });
+      block.single_panels.assign_rows(block.panels);
       block.single_panels.multiply(single_theta_, block.single_table);
       normalize(rows, block.single_table, block.log_norm, block.inverse_sum);
       block.log_norm.array() += single_offset_;
@@ -358,10 +355,11 @@ class LogProb {
     if (std::isnan(radii2.sum())) require(!block.z().hasNaN(), "the data must not contain NaN");
     const double radius = std::sqrt(block.radius2);
     const auto enough = [](double w) { return w == 0 || w >= single_weight; };
+    const bool all_enough = block.weights.minCoeff() >= single_weight;  // as a rule
     block.recentred.clear();
     if (block.may_be_single && single_theta_.n_components() > 0 && kappa(radius) <= single_limit &&
         !Covariance::centred_pays(n_features(), 2 * n_components()) &&  // in float, dense takes half the time
-        std::all_of(block.weights.begin(), block.weights.end(), enough))
+        (all_enough || std::all_of(block.weights.begin(), block.weights.end(), enough)))
       return Kernel::single;
     const double share = centred_share(radius);
     if (share == 1) return whiten(block) ? Kernel::whitened : Kernel::centred;

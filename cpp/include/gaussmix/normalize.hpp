@@ -137,9 +137,13 @@ void normalize(Index rows, Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>
     const Eigen::Array<double, height, 1> inverse = total.inverse().template cast<double>();
     total = (total * (1 / detail::Exponential<Scalar>::unit)).log();
     const Eigen::Array<double, height, 1> log_sum = best.template cast<double>() + total.template cast<double>();
-    const Index n = std::min(height, rows - first);
-    std::copy_n(inverse.data(), n, inverse_sum.data() + first);
-    std::copy_n(log_sum.data(), n, log_norm.data() + first);
+    if (first + height <= rows) {
+      inverse_sum.segment<height>(first) = inverse;
+      log_norm.segment<height>(first) = log_sum;
+    } else {
+      inverse_sum.tail(rows - first) = inverse.head(rows - first);
+      log_norm.tail(rows - first) = log_sum.head(rows - first);
+    }
   }
   table.bottomRows(table.rows() - rows).setZero();
 }

@@ -92,6 +92,7 @@ class Panels {
 
   /// Room for n rows of d numbers and for `quadratic` of their quadratic features; both are to be written.
   void resize(Index n, Index d, Index quadratic) {
+    if (n == n_ && d == d_ && width_ == 1 + d + quadratic) return;  // ones and zeros are where they were
     n_ = n;
     d_ = d;
     width_ = 1 + d + quadratic;
@@ -108,6 +109,20 @@ class Panels {
   Panel rows(Index p) { return panel(p, 1, d_); }
   /// Its quadratic features.
   Panel phi(Index p, Index depth) { return panel(p, 1 + d_, depth); }
+
+  /// Takes as many rows of the other type, rounded.
+  template <class Other>
+  void assign_rows(Panels<Other>& other) {
+    constexpr Index step = Panels<Other>::height;
+    static_assert(height % step == 0);
+    eigen_assert(other.rows() == n_ && other.cols() == d_);
+    for (Index p = 0; p < other.count(); ++p) {
+      const auto from = other.rows(p);
+      auto to = rows(p * step / height);
+      for (Index j = 0; j < d_; ++j)
+        to.col(j).template segment<step>(p * step % height) = from.col(j).template cast<Scalar>();
+    }
+  }
 
   /// |z|^2 of each row z, n numbers.
   void squared_norms(Eigen::Ref<Vector> out) const {
@@ -273,6 +288,12 @@ class FeaturePanels {
       body(at, within_panel(at, std::min(Panels<Scalar>::height, rows() - at)));
   }
 
+  /// Takes as many rows of the other type, rounded.
+  template <class Other>
+  void assign_rows(FeaturePanels<Covariance, Other>& other) {
+    panels_.assign_rows(other.panels_);
+  }
+
   /// The rows at, at + 1, ..., n of them, which lie in one panel.
   auto within_panel(Index at, Index n) {
     return panels_.rows(at / Panels<Scalar>::height).middleRows(at % Panels<Scalar>::height, n);
@@ -301,6 +322,9 @@ class FeaturePanels {
   }
 
  private:
+  template <class, class>
+  friend class FeaturePanels;
+
   Index depth(Index first) const { return std::min(slice, features_ - first); }
 
   /// Makes the quadratic ones of the features first, first + 1, ... of a slice, unless they are here.
