@@ -79,7 +79,7 @@ TYPED_TEST(Extremes, rows_without_weight_may_overflow) {
 
 TEST(ExtremesOfKMeans, spread_is_that_of_the_rows) {
   const Matrix x = normals(500, 3, 3);
-  for (const double unit : {1e-150, 1.0, 1e150})
+  for (const double unit : {1e-290, 1e-150, 1.0, 1e150, 1e290})
     for (const double offset : {0.0, 1e8}) {
       const Matrix rows = unit * (x.array() + offset);
       const Data data(rows);
@@ -89,6 +89,26 @@ TEST(ExtremesOfKMeans, spread_is_that_of_the_rows) {
       const Real variance = Real{kmeans.spread().variance} / kmeans.spread().unit / kmeans.spread().unit;
       EXPECT_NEAR(static_cast<double>(variance / m.covariances(0, 0)), 1, 1e-12) << unit << " " << offset;
     }
+}
+
+TEST(ExtremesOfKMeans, rows_that_are_no_numbers_are_refused_if_they_count) {
+  std::vector<double> weights(500, 1.0);
+  for (const Index row : {0, 77})
+    for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+      Matrix x = normals(500, 3, 5);
+      x(row, 1) = bad;
+      EXPECT_THROW(gaussmix::measure_spread(Data(x), 1), std::invalid_argument) << bad;
+      weights[static_cast<std::size_t>(row)] = 0;
+      const auto spread = gaussmix::measure_spread(Data(x).set_weights(weights.data()), 1);
+      x.row(row).setZero();
+      const auto expected = gaussmix::measure_spread(Data(x).set_weights(weights.data()), 1);
+      EXPECT_TRUE(close(spread.mean, Table(Matrix(expected.mean)), 1e-12L, 1));
+      weights[static_cast<std::size_t>(row)] = 1;
+    }
+  Matrix x = normals(500, 3, 6);
+  x(0, 0) = 1.7e308;  // what others are compared with
+  x(400, 0) = -1.7e308;
+  EXPECT_THROW(gaussmix::measure_spread(Data(x), 1), gaussmix::DegenerateData);
 }
 
 TEST(ExtremesOfKMeans, the_first_row_may_be_absent_and_far_away) {

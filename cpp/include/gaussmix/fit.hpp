@@ -83,20 +83,22 @@ class Run {
     std::pair<bool, double> best_rank;
     std::vector<Statistics<Covariance>> best_passes;
     std::exception_ptr failure;
+    const Spread spread =
+        measure_spread(data, worth_threads(flops<Covariance>(data.rows(), data.cols(), 1), options_.n_threads));
     for (int trial = 0; trial < trials; ++trial) {
       events_.clear();
       floored_.clear();
       iteration_ = 0;
       try {
-        auto mixture = draw(data, static_cast<std::uint32_t>(restart_ * trials + trial));
+        auto mixture = draw(data, spread, static_cast<std::uint32_t>(restart_ * trials + trial));
         if (trials == 1) return mixture;
         const auto drawn_events = events_;
         const auto drawn_floored = floored_;
-        auto passes = short_run(mixture);
+        auto passes = short_run(mixture, best_passes);
         const auto rank = ranked(passes.back().mean_log_likelihood());
-        // Starts that are on their way to the same mixture: the first of them is kept, and asked no further.
-        constexpr double little = 1e-6;
-        const bool same = best && rank.first == best_rank.first && std::abs(rank.second - best_rank.second) <= little;
+        // Starts that are the same, or on their way to the same mixture: the first of them is kept, and asked no further.
+        const bool same = passes.size() == 1 || (best && rank.first == best_rank.first &&
+                                                 std::abs(rank.second - best_rank.second) <= little_);
         // Random responsibilities all begin near the same saddle.
         if (same && trial == 1 && options_.initialization != Initialization::random) break;
         if (same || (best && !(rank > best_rank))) continue;
@@ -142,22 +144,33 @@ class Run {
   bool report(const Progress& progress) const { return options_.callback && options_.callback(progress); }
 
  private:
-  Mixture<Covariance> draw(const Data& data, std::uint32_t stream) {
+  Mixture<Covariance> draw(const Data& data, const Spread& spread, std::uint32_t stream) {
     const Interrupt interrupt = [this] { return report({Progress::Stage::seeding, restart_, 0, 0, 0, false}); };
     const auto statistics = initialize<Covariance>(data, k_, options_.initialization, options_.start, options_.seed,
-                                                   stream, options_.n_threads, interrupt);
+                                                   stream, options_.n_threads, interrupt, &spread);
     return apply_start(maximize_repaired(statistics, nullptr).first, options_.start);
   }
 
-  /// The passes of a few iterations from a start, the last of them for its likelihood.
-  std::vector<Statistics<Covariance>> short_run(Mixture<Covariance> mixture) {
+  /// The passes of a few iterations from a start, the last of them for its likelihood: fewer where that has come to rest,
+  /// and one where it is that of another start to the last digits, whose passes are known.
+  std::vector<Statistics<Covariance>> short_run(Mixture<Covariance> mixture,
+                                                const std::vector<Statistics<Covariance>>& of_another) {
     constexpr std::size_t iterations = 5;
+    constexpr double rounding = 1e-12;
     std::vector<Statistics<Covariance>> passes;
+    // Random responsibilities begin at a saddle, where the likelihood hardly changes either.
+    const bool may_rest = options_.initialization != Initialization::random;
     reseeds_ = 0;
+    double previous =
+        of_another.empty() ? std::numeric_limits<double>::quiet_NaN() : of_another[0].mean_log_likelihood();
+    double tolerance = rounding * (1 + std::abs(previous));
     while (true) {
       if (report({Progress::Stage::seeding, restart_, 0, 0, 0, false})) throw Stopped();
       passes.push_back(passes_.accumulate(mixture, products_));
-      if (passes.size() > iterations) return passes;
+      const double bound = passes.back().mean_log_likelihood();
+      if (passes.size() > iterations || (may_rest && std::abs(bound - previous) <= tolerance)) return passes;
+      previous = bound;
+      tolerance = 0.1 * little_;
       mixture = maximize_repaired(passes.back(), &mixture).first;
     }
   }
@@ -237,6 +250,8 @@ class Run {
     reseeds_ += count;
     return true;
   }
+
+  static constexpr double little_ = 1e-6;  // difference of mean log-likelihoods, in nats
 
   const Passes<Covariance>& passes_;
   Index k_;

@@ -54,21 +54,23 @@ Statistics<Covariance> statistics_of_labels(const Data& data, const Matrix& cent
   std::vector<Moments<Covariance>> parts(static_cast<std::size_t>(lanes.count), Moments<Covariance>(k, d));
   parallel_for(lanes.count, n_threads, [&](Index lane) {
     auto& moments = parts[static_cast<std::size_t>(lane)];
-    Block x, offset;
-    Vector w, r;
+    std::vector<std::vector<Index>> members(static_cast<std::size_t>(k));
+    Frame about = frame;
+    Block offset;
+    Vector r;
     lanes.for_blocks(lane, [&](Index first, Index rows) {
-      x.resize(rows, d);
-      w.resize(rows);
-      data.load(first, x);
-      data.load_weights(first, w);
-      std::vector<std::vector<Index>> members(static_cast<std::size_t>(k));
-      for (Index i = 0; i < rows; ++i)
-        if (w(i) > 0) members[static_cast<std::size_t>(labels[first + i])].push_back(i);
+      for (auto& own : members) own.clear();
+      for (Index i = first; i < first + rows; ++i)
+        if (data.weight(i) > 0) members[static_cast<std::size_t>(labels[i])].push_back(i);
       for (Index c = 0; c < k; ++c) {
         const auto& own = members[static_cast<std::size_t>(c)];
-        if (own.empty()) continue;
-        offset = ((x(own, Eigen::all).rowwise() - centres.row(c)).array().rowwise() * frame.scale.array()).matrix();
-        r = w(own);
+        const auto n = static_cast<Index>(own.size());
+        if (n == 0) continue;
+        about.origin = centres.row(c);
+        offset.resize(n, d);
+        data.load(own.data(), n, offset, about);
+        r.resize(n);
+        for (Index i = 0; i < n; ++i) r(i) = data.weight(own[static_cast<std::size_t>(i)]);
         moments.add(c, offset, r);
       }
     });
@@ -204,12 +206,13 @@ void match(Statistics<Covariance>& statistics, const Start& start) {
 /// \param restart        which stream of them is drawn from
 /// \param n_threads      threads at most
 /// \param interrupt      asked between steps
+/// \param spread         if given, that of these rows: several starts need measure it but once
 /// \throws DegenerateData if the data overflow or fewer rows than components have a weight; Stopped if interrupted
 template <class Covariance>
 Statistics<Covariance> initialize(const Data& data, Index n_components, Initialization method, const Start& start,
-                                  std::uint64_t seed, std::uint32_t restart, int n_threads,
-                                  const Interrupt& interrupt) {
-  KMeans kmeans(data, n_components, n_threads, interrupt);
+                                  std::uint64_t seed, std::uint32_t restart, int n_threads, const Interrupt& interrupt,
+                                  const Spread* spread = nullptr) {
+  KMeans kmeans(data, n_components, n_threads, interrupt, spread);
   const Frame frame = kmeans.spread().frame();
   const Random random(seed, Purpose::seeding, restart);
   Matrix means;  // of the start, where they are not those of the clusters

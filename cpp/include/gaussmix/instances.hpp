@@ -18,7 +18,7 @@ static_assert(std::tuple_size_v<gaussmix::Covariances> == 4, "a new covariance t
   KEYWORD template Statistics<C> accumulate<C>(const Mixture<C>&, const Data&, int, Products, const TotalScatter*); \
   KEYWORD template Mixture<C> maximize<C>(const Statistics<C>&, double, Repairs*, int);                             \
   KEYWORD template Statistics<C> initialize<C>(const Data&, Index, Initialization, const Start&, std::uint64_t,     \
-                                               std::uint32_t, int, const Interrupt&);                               \
+                                               std::uint32_t, int, const Interrupt&, const Spread*);                \
   KEYWORD template FitResult<C> fit<C>(const Data&, Index, const FitOptions&, const Mixture<C>*, double);           \
   KEYWORD template void log_densities<C, double>(const LogProb<C>&, const Data&, double*, int);                     \
   KEYWORD template void responsibilities<C, double>(const LogProb<C>&, const Data&, double*, int);                  \

@@ -26,19 +26,19 @@ inline namespace GAUSSMIX_ABI {
 struct Partition {
   Matrix centres;                    ///< K x d
   std::vector<std::int32_t> labels;  ///< n
-  double inertia = 0;  ///< sum_n w_n |x_n - centre|^2, in squared units of Spread::unit, weights as scaled
 };
 
 /// Runs k-means over one data set. Holds 16 bytes a row.
 class KMeans {
  public:
-  KMeans(const Data& data, Index n_components, int n_threads, Interrupt interrupt)
+  /// \param spread  of these rows, if it is known
+  KMeans(const Data& data, Index n_components, int n_threads, Interrupt interrupt, const Spread* spread = nullptr)
       : data_(data),
         k_(n_components),
         n_threads_(worth_threads(work(data, n_components), n_threads)),
         interrupt_(std::move(interrupt)),
         lanes_(data.rows(), Spread::lanes(data).block, max_lanes(data.rows(), data.cols(), k_ * (data.cols() + 1))),
-        spread_(measure_spread(data, n_threads_)),
+        spread_(spread ? *spread : measure_spread(data, n_threads_)),
         travelled_(Vector::Zero(n_components)) {}
 
   const Spread& spread() const { return spread_; }
@@ -57,6 +57,31 @@ class KMeans {
     return Seeding(data_, spread_, k_, n_threads_, interrupt_).uniform(random);
   }
 
+  /// sum_n w_n |x_n - centre|^2, in squared units of Spread::unit, weights as scaled.
+  template <class = void>
+  double inertia() const {
+    const Block centres = partition_.centres;  // by feature
+    return sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
+      Block x;
+      Vector distances;
+      double sum = 0;
+      lanes_.for_blocks(lane, [&](Index first, Index n) {
+        x.resize(n, data_.cols());
+        data_.load(first, x);
+        distances.setZero(n);
+        const std::int32_t* labels = partition_.labels.data() + first;
+        for (Index j = 0; j < x.cols(); ++j)
+          for (Index r = 0; r < n; ++r) {
+            const double difference = (x(r, j) - centres(labels[r], j)) * spread_.unit;
+            distances(r) += difference * difference;
+          }
+        for (Index r = 0; r < n; ++r)
+          if (data_.weight(first + r) > 0) sum += data_.weight(first + r) * distances(r);
+      });
+      return sum;
+    });
+  }
+
   /// The values of some rows.
   Matrix rows(const std::vector<Index>& indices) const { return row_values(data_, indices); }
 
@@ -65,8 +90,9 @@ class KMeans {
   void assign(const Matrix& centres) {
     move_to(centres);
     partition_.labels.assign(static_cast<std::size_t>(data_.rows()), 0);
+    typical_ = spread_.variance;  // for want of a better one
     step(true);
-    measure_inertia();
+    typical_ = mean_squared_distance();
   }
 
   /// Lloyd's iteration from the given centres, until their squared shifts add up to at most tol times the mean
@@ -80,7 +106,6 @@ class KMeans {
       const double shift = move_to(moved_centres());
       if (!step(false) || shift <= tol * spread_.variance) break;
     }
-    measure_inertia();
     bounds_ = std::vector<Bounds>();  // and their memory
   }
 
@@ -177,8 +202,6 @@ class KMeans {
   /// row changed its centre.
   template <class = void>
   bool step(bool all) {
-    // At first the variance stands in for the mean squared distance.
-    const double typical = partition_.inertia > 0 ? partition_.inertia / spread_.total_weight : spread_.variance;
     const Frame frame = spread_.frame();
     const Change change = sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
       Change mine{Vector::Zero(k_), Matrix::Zero(k_, data_.cols()), 0};
@@ -189,7 +212,7 @@ class KMeans {
         const Index* rows = open.data() + at;
         z.resize(n, data_.cols());
         data_.load(rows, static_cast<Index>(open.size()) - at, z, frame);
-        search_.find(data_, rows, z, typical, nearest);
+        search_.find(data_, rows, z, typical_, nearest);
         for (Index r = 0; r < z.rows(); ++r) {
           const Index i = rows[r];
           auto& label = partition_.labels[static_cast<std::size_t>(i)];
@@ -275,28 +298,12 @@ class KMeans {
     return centres;
   }
 
-  template <class = void>
-  void measure_inertia() {
-    const Block centres = partition_.centres;  // by feature
-    partition_.inertia = sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
-      Block x;
-      Vector distances;
-      double sum = 0;
-      lanes_.for_blocks(lane, [&](Index first, Index n) {
-        x.resize(n, data_.cols());
-        data_.load(first, x);
-        distances.setZero(n);
-        const std::int32_t* labels = partition_.labels.data() + first;
-        for (Index j = 0; j < x.cols(); ++j)
-          for (Index r = 0; r < n; ++r) {
-            const double difference = (x(r, j) - centres(labels[r], j)) * spread_.unit;
-            distances(r) += difference * difference;
-          }
-        for (Index r = 0; r < n; ++r)
-          if (data_.weight(first + r) > 0) sum += data_.weight(first + r) * distances(r);
-      });
-      return sum;
-    });
+  /// sum_n w_n |z_n - c|^2 / sum_n w_n about the centres of the last assignment of all, but for rounding.
+  double mean_squared_distance() const {
+    const double of_all = spread_.variance * static_cast<double>(data_.cols());
+    const Matrix c = (partition_.centres.rowwise() - spread_.mean) * spread_.unit;
+    const double change = counts_.dot(c.rowwise().squaredNorm()) - 2 * sums_.cwiseProduct(c).sum();
+    return std::max(of_all + change / spread_.total_weight, 1e-12 * of_all);
   }
 
   Data data_;  // a view, kept by value: the caller's may be a temporary
@@ -306,6 +313,7 @@ class KMeans {
   Lanes lanes_;
   Spread spread_;
   Partition partition_;
+  double typical_ = 0;           // mean squared distance to a centre, in squared units
   std::vector<Bounds> bounds_;   // while iterating
   Vector travelled_;             // sum of the shifts of each centre
   double others_travelled_ = 0;  // sum of the largest shifts

@@ -75,54 +75,82 @@ void squared_distances(const Block& x, const Matrix& c, double unit, Block& dist
       });
 }
 
-/// Measured about the first that counts and in units of the largest shift from it: no square overflows.
+namespace detail {
+
+/// Sums over rows about a reference point, in a unit of theirs.
+struct RowSums {
+  double weight = 0, largest = 0;  ///< the largest is that of all |x - reference|
+  RowVector first, second;         ///< d, weighted; NaN if a value is
+
+  RowSums& operator+=(const RowSums& other) {
+    weight += other.weight;
+    largest = std::max(largest, other.largest);
+    first += other.first;
+    second += other.second;
+    return *this;
+  }
+};
+
+/// Of the rows that have a weight: one without may be anything.
 template <class = void>
-Spread measure_spread(const Data& data, int n_threads) {
+RowSums sum_rows(const Data& data, const RowVector& reference, double unit, const Lanes& lanes, int n_threads) {
   const Index d = data.cols();
-  const Lanes lanes = Spread::lanes(data);
-  Index present = 0;
-  while (present + 1 < data.rows() && !(data.weight(present) > 0)) ++present;
-  const RowVector reference = row_values(data, {present});
-  Vector largest = Vector::Zero(lanes.count);
-  parallel_for(lanes.count, n_threads, [&](Index lane) {
-    Block x;
-    lanes.for_blocks(lane, [&](Index first, Index n) {
-      x.resize(n, d);
-      data.load(first, x);
-      for (Index i = 0; i < n; ++i)
-        if (data.weight(first + i) > 0) {
-          require(x.row(i).allFinite(), "the data must not contain NaN or infinity");
-          x.row(i) -= reference;
-          largest(lane) = std::max(largest(lane), x.row(i).cwiseAbs().maxCoeff());
-        }
-    });
-  });
-  if (!std::isfinite(largest.maxCoeff()))
-    throw DegenerateData("The values of the data overflow; scale the input data.");
-  // A power of two, and its inverse, that are normal numbers even where the data are not.
-  const auto inverse_scale = [](double x) { return x > 0 ? std::ldexp(1.0, -std::max(-1000, std::ilogb(x))) : 1.0; };
-  const double unit = inverse_scale(largest.maxCoeff());
-  const RowVector sums = sum_over_lanes(lanes, n_threads, [&](Index lane) {
-    RowVector sum = RowVector::Zero(2 * d + 1);  // weight, first and second moments
+  const Frame frame{reference, RowVector::Constant(d, unit)};
+  return sum_over_lanes(lanes, n_threads, [&](Index lane) {
+    RowSums sums{0, 0, RowVector::Zero(d), RowVector::Zero(d)};
     Block x;
     Vector w;
     lanes.for_blocks(lane, [&](Index first, Index n) {
       x.resize(n, d);
       w.resize(n);
-      data.load(first, x);
+      data.load(first, x, frame);
       data.load_weights(first, w);
-      // A row without weight may be so far out that its square is not a number.
-      x = (w.array() > 0).replicate(1, d).select((x.rowwise() - reference) * unit, 0.0);
-      sum(0) += w.sum();
-      sum.segment(1, d) += w.transpose() * x;
-      sum.tail(d) += w.transpose() * x.cwiseAbs2();
+      sums.weight += w.sum();
+      for (Index j = 0; j < d; ++j) {
+        auto column = x.col(j);
+        if (data.weighted()) column = (w.array() > 0).select(column.array(), 0.0).matrix();
+        sums.largest = std::max(sums.largest, column.cwiseAbs().maxCoeff());
+        sums.first(j) += w.dot(column);
+        sums.second(j) += w.dot(column.cwiseAbs2());
+      }
     });
-    return sum;
+    return sums;
   });
-  const RowVector mean = sums.segment(1, d) / sums(0);
-  const double variance = std::max(0.0, (sums.tail(d) / sums(0) - mean.cwiseAbs2()).mean());
+}
+
+}  // namespace detail
+
+/// Measured about the first row that counts, and where squares could overflow or vanish in units of the largest shift from it.
+template <class = void>
+Spread measure_spread(const Data& data, int n_threads) {
+  Index present = 0;
+  while (present + 1 < data.rows() && !(data.weight(present) > 0)) ++present;
+  const RowVector reference = row_values(data, {present});
+  const Lanes lanes = Spread::lanes(data);
+  auto sums = detail::sum_rows(data, reference, 1, lanes, n_threads);
+  // A power of two, and its inverse, that are normal numbers even where the data are not.
+  const auto inverse_scale = [](double x) { return x > 0 ? std::ldexp(1.0, -std::max(-1000, std::ilogb(x))) : 1.0; };
+  const bool in_range = std::isfinite(sums.largest);
+  const double unit = in_range ? inverse_scale(sums.largest) : 1.0;
+  if (sums.largest > 0x1p-400 && sums.largest < 0x1p400) {
+    sums.first *= unit;
+    sums.second *= unit * unit;
+  } else if (in_range) {
+    sums = detail::sum_rows(data, reference, unit, lanes, n_threads);
+  }
+  if (!in_range || std::isnan(sums.first.sum())) {
+    RowVector x(data.cols());
+    for (Index i = 0; i < data.rows(); ++i) {
+      if (!(data.weight(i) > 0)) continue;
+      data.load_row(i, x);
+      require(x.allFinite(), "the data must not contain NaN or infinity");
+    }
+    throw DegenerateData("The values of the data overflow; scale the input data.");
+  }
+  const RowVector mean = sums.first / sums.weight;
+  const double variance = std::max(0.0, (sums.second / sums.weight - mean.cwiseAbs2()).mean());
   const double to_root = unit < 0x1p900 ? inverse_scale(std::sqrt(variance)) : 1.0;
-  return {reference + mean / unit, unit * to_root, variance * to_root * to_root, sums(0)};
+  return {reference + mean / unit, unit * to_root, variance * to_root * to_root, sums.weight};
 }
 
 }  // namespace GAUSSMIX_ABI
