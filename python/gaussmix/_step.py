@@ -56,7 +56,7 @@ class Step:
     def accumulate(self, mixture: core.Mixture, centred: bool = False) -> core.Statistics:
         """Return the statistics that the M-step takes; a second call is instead of the first."""
         of_batch = mixture.accumulate(self._batch.data(), self._n_threads, centred)
-        s, self.reseeded = self._before, []
+        s = self._before
         self.statistics = type(s)(s.counts, s.means, s.covariances, s.log_likelihood, s.total_weight)
         self.statistics.scale(self._keep)
         self.statistics.merge(of_batch)
@@ -97,7 +97,7 @@ class Step:
         k, d = s.means.shape
         counts, means, matrices = s.counts.copy(), s.means.copy(), s.covariances.copy()
         own_matrices = len(matrices) == k  # else they share one, which is not theirs alone to change
-        self.reseeded = starved.tolist()
+        self.reseeded = sorted({*self.reseeded, *starved.tolist()})
         density = mixture.log_densities(self._batch.data(), False, self._n_threads)
         means[starved] = X[np.argsort(density, kind="stable")[: len(starved)]]
         if own_matrices:

@@ -35,7 +35,7 @@ inline bool fewer_distinct_rows(const Data& data, Index k) {
 /// Whether the rows all together are singular for this type of covariance.
 template <class Covariance>
 bool lower_rank(const Data& data, int n_threads) {
-  const Spread spread = measure_spread(data, n_threads);
+  const Spread spread = measure_spread(data, worth_threads(flops<Covariance>(data.rows(), data.cols(), 1), n_threads));
   const Frame frame = spread.frame();
   const std::vector<std::int32_t> one_label(static_cast<std::size_t>(data.rows()), 0);
   const auto total = statistics_of_labels<Covariance>(data, spread.mean, one_label.data(), frame, n_threads);

@@ -5,8 +5,8 @@
 // A component that collapses does not end the fit: `maximize` floors its covariance, and one that has lost its rows is
 // seeded anew on the rows that the model explains worst, at most 2 K times a restart and never where the caller gave
 // the start. With reg_covar = 0 the likelihood does not fall between two such events, but for the iterations in which
-// rounding hides that a covariance has become singular, and the rounding of floats; the first of each kind and component
-// is kept in the result.
+// rounding hides that a covariance has become singular, the rounding of floats, and some 1e-7 nats while a floor is held,
+// which no M-step knows of; the first of each kind and component is kept in the result.
 //
 // Where it costs little (n K (D + 20 d) <= 1e8) each restart draws up to 4 starts and goes on from the one that is best
 // after 5 iterations: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM algorithm", 2003.
@@ -193,7 +193,7 @@ class Run {
     } catch (const DegenerateData&) {
       if (!previous) throw;
     }
-    if (collapsed && previous) {
+    if (previous && (collapsed || narrowed(mixture, *previous))) {
       again = about_new_means(statistics, *previous);
       collapsed = collapses(*again);
     }
@@ -205,10 +205,22 @@ class Run {
     return {std::move(mixture), moved};
   }
 
+  /// Whether the variance of some feature, given others, is less than 2^-14 of what it was: the moments of a pass may be
+  /// right to 1e-10 of what it was.
+  static bool narrowed(const Mixture<Covariance>& next, const Mixture<Covariance>& previous) {
+    const Index d = next.n_features();
+    for (Index m = 0; m < next.precisions_cholesky.rows(); ++m)
+      for (Index j = 0; j < d; ++j) {
+        const double now = Covariance::variance(next.precisions_cholesky.row(m).data(), d, j);
+        if (now > 0x1p7 * Covariance::variance(previous.precisions_cholesky.row(m).data(), d, j)) return true;
+      }
+    return false;
+  }
+
   /// Statistics of the model with its means moved, and nothing else: a conditional M-step (Meng and Rubin, "Maximum
   /// likelihood estimation via the ECM algorithm", 1993), so that the likelihood does not fall. Where a component moves by
   /// 1e8 of its deviations, or its rows are far narrower than its model, moments about another point cancel to less than
-  /// their rounding, and look like those of a collapse.
+  /// their rounding. All components take that step.
   Statistics<Covariance> about_new_means(const Statistics<Covariance>& statistics, Mixture<Covariance> model) const {
     model.means = statistics.means;
     return passes_.accumulate(model, Products::none);

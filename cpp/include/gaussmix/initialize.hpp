@@ -52,7 +52,7 @@ Statistics<Covariance> statistics_of_labels(const Data& data, const Matrix& cent
   const Index k = centres.rows(), d = centres.cols();
   const Lanes lanes(data.rows(), 1024, max_lanes(data.rows(), d, Covariance::entries(d) * k));
   std::vector<Moments<Covariance>> parts(static_cast<std::size_t>(lanes.count), Moments<Covariance>(k, d));
-  parallel_for(lanes.count, n_threads, [&](Index lane) {
+  parallel_for(lanes.count, worth_threads(flops<Covariance>(data.rows(), d, 1), n_threads), [&](Index lane) {
     auto& moments = parts[static_cast<std::size_t>(lane)];
     std::vector<std::vector<Index>> members(static_cast<std::size_t>(k));
     Frame about = frame;
@@ -116,7 +116,7 @@ Statistics<Covariance> statistics_of_random(const Data& data, Index k, const Spr
     for (Index i = lanes.first(lane); i < lanes.first(lane + 1); ++i) next += data.weight(i) > 0;
   }
   std::vector<Moments<Covariance>> parts(static_cast<std::size_t>(lanes.count), Moments<Covariance>(k, d));
-  parallel_for(lanes.count, n_threads, [&](Index lane) {
+  parallel_for(lanes.count, worth_threads(flops<Covariance>(data.rows(), d, k), n_threads), [&](Index lane) {
     auto& moments = parts[static_cast<std::size_t>(lane)];
     Block x, r;
     Vector w;

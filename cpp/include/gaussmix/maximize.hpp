@@ -129,7 +129,9 @@ Mixture<Covariance> maximize(const Statistics<Covariance>& statistics, double re
     const double floor = std::max(reg_covar, 0x1p20 * eps * mean_total_variance(statistics));
     if (!std::isfinite(floor)) throw DegenerateData(overflow_message);
     if (floor < detail::smallest_variance)
-      throw DegenerateData("The variances of the data underflow; increase reg_covar or scale the input data.");
+      throw DegenerateData(
+          "The rows are equal, or so close that their variances underflow; increase reg_covar, or scale the input "
+          "data.");
     Covariance::add_diagonal(covariance, d, floor - reg_covar);
     if (!Covariance::factor(covariance, d, 0, u))
       throw DegenerateData(
