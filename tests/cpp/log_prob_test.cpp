@@ -20,9 +20,10 @@ using gaussmix::Products;
 template <class Covariance>
 struct LogProbOf : testing::Test {
   /// The E-step of all rows as one block.
-  static BlockBuffers<Covariance> expect(const Mixture<Covariance>& mixture, const Matrix& x) {
+  static BlockBuffers<Covariance> expect(const Mixture<Covariance>& mixture, const Matrix& x,
+                                         Products products = Products::full) {
     BlockBuffers<Covariance> block;
-    LogProb<Covariance>(mixture).expect(Data(x), 0, x.rows(), block);
+    LogProb<Covariance>(mixture, 1, products).expect(Data(x), 0, x.rows(), block);
     return block;
   }
 
@@ -30,8 +31,9 @@ struct LogProbOf : testing::Test {
   static void compare(const Mixture<Covariance>& mixture, const Matrix& x, bool dense, double tolerance) {
     compare(mixture, x, dense ? Kernel::dense : Kernel::centred, tolerance);
   }
-  static void compare(const Mixture<Covariance>& mixture, const Matrix& x, Kernel kernel, double tolerance) {
-    const auto block = expect(mixture, x);
+  static void compare(const Mixture<Covariance>& mixture, const Matrix& x, Kernel kernel, double tolerance,
+                      Products products = Products::full) {
+    const auto block = expect(mixture, x, products);
     const auto e = reference::expect(mixture, x);
     EXPECT_EQ(block.kernel, kernel);
     for (Index i = 0; i < x.rows(); ++i) {
@@ -60,7 +62,8 @@ TYPED_TEST(LogProbOf, centred_kernel_equals_the_reference) {
     for (const Index d : {1, 2, 5})
       for (const Index k : {2, 7}) {
         const auto mixture = random_mixture<TypeParam>(k, d, ++seed, 1e6);
-        this->compare(mixture, rows_near(mixture, n, seed), false, 1e-8);
+        this->compare(mixture, rows_near(mixture, n, seed), Kernel::centred, 1e-8, Products::none);
+        if (!TypeParam::shared) this->compare(mixture, rows_near(mixture, n, seed), false, 1e-8);
       }
 }
 
@@ -92,16 +95,27 @@ TEST_F(LogProbOfTied, whitened_rows_far_from_the_origin_keep_their_digits) {
       narrow.mixture.weights.setConstant(1.0 / 6);
       for (Index c = 0; c < 6; ++c) narrow.mixture.means.row(c) += (c < 3 ? 1 : -1) * out;
       for (Index i = 0; i < 120; ++i) narrow.x.row(i) += (i * 7 % 6 < 3 ? 1 : -1) * out;
-      compare(narrow.mixture, narrow.x, deviations == 300 ? Kernel::whitened : Kernel::centred, 4e-11);
+      compare(narrow.mixture, narrow.x, deviations == 300 ? Kernel::whitened : Kernel::shifted, 4e-11);
     }
 }
 
-TEST_F(LogProbOfTied, rows_that_whitening_would_blur_go_centred) {
+TEST_F(LogProbOfTied, rows_far_from_the_origin_go_shifted) {
   Narrow narrow(40, 3, 4, 1e-3, 231);
   narrow.x.row(7).array() += 1;  // a thousand deviations out
-  compare(narrow.mixture, narrow.x, Kernel::centred, 1e-9);
+  compare(narrow.mixture, narrow.x, Kernel::shifted, 1e-9);
   const Narrow apart(40, 3, 4, 1e-3, 232, 1e3);
-  compare(apart.mixture, apart.x, Kernel::centred, 1e-9);
+  compare(apart.mixture, apart.x, Kernel::centred, 1e-9);  // a million
+}
+
+TEST_F(LogProbOfTied, clusters_hundreds_of_deviations_apart_go_shifted) {
+  unsigned seed = 260;
+  for (const Index n : {1, 13, 240})
+    for (const Index d : {4, 17})
+      for (const Index k : {5, 20})
+        for (const double separation : {1e3, 3e3}) {
+          const auto mixture = random_mixture<gaussmix::Tied>(k, d, ++seed, separation);
+          compare(mixture, rows_near(mixture, n, seed), Kernel::shifted, 1e-10);
+        }
 }
 
 TYPED_TEST(LogProbOf, an_offset_costs_nothing) {

@@ -4,7 +4,8 @@
 //
 // dense blocks:    S = Phi^T (w o R), moments about the origin of the frame
 // whitened blocks: the same of U^T z, about that origin
-// centred blocks:  for each k the moments of x - mu_k, so that nothing cancels
+// centred blocks:  for each k the moments of x - mu_k, so that nothing cancels, over the rows that have a part in k; those
+//                  of shifted blocks too
 // screened blocks: the same, over the rows that can matter to k
 // all leave as     mu = ref + M1 / N,   Sigma = M2 / N - (M1 / N)(M1 / N)^T
 //
@@ -204,8 +205,8 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
       add_likelihood(block.weights, block.log_norm);
       const auto add_centred = [&](Index c) {
         if (!sums.centred) sums.centred.emplace(k, d);
-        log_prob.centre(block, c);
-        sums.centred->add(c, block.offset, block.responsibilities().col(c).cwiseProduct(block.weights));
+        const Index n = log_prob.centre_responsible(block, c);
+        sums.centred->add(c, block.offset, block.share.head(n));
       };
       if (block.kernel == Kernel::dense) {
         for (const Index c : block.recentred) {

@@ -1,7 +1,7 @@
 // E-step for a block of rows: the weighted log-densities log pi_k + log N(x_n | mu_k, Sigma_k), their log-sum-exp
 // log p(x_n), and the responsibilities r_nk = exp(log pi_k + log N - log p).
 //
-// Four kernels, one meaning. Which of them a block takes depends on the block and the model only.
+// Five kernels, one meaning. Which of them a block takes depends on the block and the model only.
 //
 // *dense*     L = Phi Theta, one product of the features of the block with the coefficients of all components. Features are
 //             taken in the model's own frame: from its mean as the origin, each scaled by a power of two near the largest
@@ -11,7 +11,8 @@
 //             `dense_limit` in the block; for all, if those are most of them, or where they are few and it takes less time.
 // *whitened*  dense of y = U^T z, where all share a covariance and would go centred: one triangular product in place of one
 //             for each. The covariance of y is I, so that its features cancel eps (|y| + |U^T m_k|)^2 alone, and y is known
-//             to eps sqrt(kappa) deviations; where one of these is above `dense_limit`, all do go centred.
+//             to eps sqrt(kappa) deviations. Where that is above `dense_limit`, all do go centred.
+// *shifted*   |y - U^T m_k|^2, where the features of y would cancel all the same: clusters hundreds of deviations apart.
 // *single*    dense in float, where that was asked for and all kappa_k are below `single_limit`: rows that come as floats
 //             are themselves known to eps32 |x|.
 //
@@ -57,7 +58,7 @@ inline constexpr Index single_rows = 8192;
 inline bool may_be_single(const Data& data) { return data.rows() >= single_rows && data.single(); }
 
 /// How the E-step of a block was done.
-enum class Kernel { dense, single, whitened, centred };
+enum class Kernel { dense, single, whitened, shifted, centred };
 
 /// Products of features that a pass may take: none, so that every block goes centred and its moments are about the means
 /// of the model; those of double; or those of float as well, where the block allows it.
@@ -76,9 +77,11 @@ struct BlockBuffers {
   Vector weights;      ///< scaled weights of the rows
   double radius2 = 0;  ///< largest |z|^2
   Kernel kernel = Kernel::dense;
-  std::vector<Index> recentred;  ///< components that go centred all the same; dense kernel only
-  bool total_known = false;      ///< asks for `log_norm` without the term that all components share, whose sum is known
-  bool may_be_single = false;    ///< lets the kernel be `single`, which fills `single_table` in place of `table`
+  Vector share;                    ///< responsibilities of a centred component times weights
+  std::vector<Index> responsible;  ///< rows that have some
+  std::vector<Index> recentred;    ///< components that go centred all the same; dense kernel only
+  bool total_known = false;    ///< asks for `log_norm` without the term that all components share, whose sum is known
+  bool may_be_single = false;  ///< lets the kernel be `single`, which fills `single_table` in place of `table`
   FeaturePanels<Covariance, float> single_panels;  ///< phi(z) and `table`, where the kernel is `single`
   Eigen::MatrixXf single_table;
 
@@ -220,12 +223,14 @@ class LogProb {
     block.panels.for_panels([&](Index at, auto z) { data.load(first + at, z.matrix(), frame_); });
     data.load_weights(first, block.weights);
     block.kernel = kernel_of(block);
-    if (block.kernel == Kernel::centred || !block.recentred.empty()) {
+    const bool about_means = block.kernel == Kernel::centred || block.kernel == Kernel::shifted;
+    if (about_means || !block.recentred.empty()) {
       block.x.resize(rows, n_features());
       data.load(first, block.x);
     }
-    if (block.kernel == Kernel::centred) {
-      for (Index c = 0; c < n_components(); ++c) set_centred(block, c);
+    if (about_means) {
+      for (Index c = 0; c < n_components(); ++c)
+        block.kernel == Kernel::shifted ? set_shifted(block, c) : set_centred(block, c);
       return normalize(rows, block.table, block.log_norm, block.inverse_sum);
     }
     if (block.kernel == Kernel::single) {
@@ -246,13 +251,21 @@ class LogProb {
     block.log_norm -= 0.5 * block.distances;
   }
 
-  /// block.offset = (x - mu_k) * scale: from the row itself, so that it keeps the digits that x has.
-  void centre(BlockBuffers<Covariance>& block, Index k) const {
-    constexpr double largest = 1e150;  // its square is still a number
-    block.offset.topRows(block.rows()) = ((block.x.rowwise() - means_.row(k)).array().rowwise() * frame_.scale.array())
-                                             .cwiseMin(largest)
-                                             .cwiseMax(-largest)
-                                             .matrix();
+  /// The first rows of block.offset = (x - mu_k) * scale of the rows with a responsibility for component k, and block.share
+  /// = that times their weight; their number.
+  Index centre_responsible(BlockBuffers<Covariance>& block, Index k) const {
+    block.share = block.responsibilities().col(k).cwiseProduct(block.weights);
+    block.responsible.clear();
+    for (Index i = 0; i < block.rows(); ++i)
+      if (block.share(i) != 0) block.responsible.push_back(i);
+    const auto n = static_cast<Index>(block.responsible.size());
+    if (2 * n > block.rows()) {
+      centre(block.x, k, block.offset);
+      return block.rows();
+    }
+    for (Index i = 0; i < n; ++i) block.share(i) = block.share(block.responsible[static_cast<std::size_t>(i)]);
+    centre(block.x(block.responsible, Eigen::all), k, block.offset);
+    return n;
   }
 
  private:
@@ -362,28 +375,27 @@ class LogProb {
         (all_enough || std::all_of(block.weights.begin(), block.weights.end(), enough)))
       return Kernel::single;
     const double share = centred_share(radius);
-    if (share == 1) return whiten(block) ? Kernel::whitened : Kernel::centred;
+    if (share == 1) return whiten(block);
     const Eigen::ArrayXd kappa_of = dense_kappas(radius);
     for (Index c = 0; c < n_components() && share > 0; ++c)
       if (blurs(kappa_of(c))) block.recentred.push_back(c);
     return Kernel::dense;
   }
 
-  /// Brings rows in the frame to y = U^T z, and sets |y|^2; false where that would blur them too: what the panels hold then
-  /// does not matter, since the centred kernel reads the rows themselves.
-  bool whiten(BlockBuffers<Covariance>& block) const {
+  /// Where all would be blurred: brings rows in the frame to y = U^T z if they are known well enough, and sets |y|^2.
+  Kernel whiten(BlockBuffers<Covariance>& block) const {
     if constexpr (Covariance::shared) {
       const double kappa = this->kappa(std::sqrt(block.radius2));
-      if (blurs(std::sqrt(kappa)) || blurs(whitened_means_ * whitened_means_)) return false;
+      if (blurs(std::sqrt(kappa))) return Kernel::centred;
       const Block& z = block.z();
       block.panels.for_panels([&](Index at, auto y) {
         multiply_triangular(z.cols(), z.data() + at, z.rows(), factor(0), y.data(), y.outerStride());
       });
       block.panels.squared_norms(block.distances);
       const double reach = std::sqrt(block.distances.maxCoeff()) + whitened_means_;
-      return !blurs(reach * reach);
+      return blurs(reach * reach) ? Kernel::shifted : Kernel::whitened;
     }
-    return false;
+    return Kernel::centred;
   }
 
   auto kappas(double radius) const { return precision_norms_.array() * (radius + mean_norms_.array()).square(); }
@@ -396,10 +408,27 @@ class LogProb {
     return products_ == Products::none || !(std::numeric_limits<double>::epsilon() * kappa <= dense_limit);
   }
 
+  /// The first rows of offset = (x - mu_k) * scale: from rows themselves, so that it keeps the digits that they have.
+  template <class Values>
+  void centre(const Values& x, Index k, Block& offset) const {
+    constexpr double largest = 1e150;  // its square is still a number
+    offset.topRows(x.rows()) = ((x.rowwise() - means_.row(k)).array().rowwise() * frame_.scale.array())
+                                   .cwiseMin(largest)
+                                   .cwiseMax(-largest)
+                                   .matrix();
+  }
+
   /// Puts log-densities of component k into the table, from the rows themselves.
   void set_centred(BlockBuffers<Covariance>& block, Index k) const {
-    centre(block, k);
+    centre(block.x, k, block.offset);
     Covariance::squared_norms(block.offset, factor(k), block.distances);
+    block.table.col(k).head(block.rows()) = constants_(k) - 0.5 * block.distances.array().min(largest_distance);
+  }
+
+  /// The same from whitened rows.
+  void set_shifted(BlockBuffers<Covariance>& block, Index k) const {
+    const Vector mean = whitened_theta_.column(k).tail(n_features());
+    block.panels.squared_distances(mean.data(), block.distances);
     block.table.col(k).head(block.rows()) = constants_(k) - 0.5 * block.distances.array().min(largest_distance);
   }
 

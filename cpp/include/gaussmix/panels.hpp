@@ -126,23 +126,14 @@ class Panels {
 
   /// |z|^2 of each row z, n numbers.
   void squared_norms(Eigen::Ref<Vector> out) const {
-    using namespace Eigen::internal;
-    using Packet = detail::Packet<Scalar>;
-    for (Index p = 0; p < count_; ++p) {
-      Packet sums[3];
-      detail::unroll<3>([&](int m) { sums[m] = pset1<Packet>(Scalar{0}); });
-      const Scalar* z = values_.data() + (p * width_ + 1) * height;
-      for (Index j = 0; j < d_; ++j, z += height)
-        detail::unroll<3>([&](int m) {
-          const auto x = pload<Packet>(z + m * Tiles::size);
-          sums[m] = pmadd(x, x, sums[m]);
-        });
-      alignas(64) Scalar squares[height];
-      detail::unroll<3>([&](int m) { pstore(squares + m * Tiles::size, sums[m]); });
-      const Index first = p * height, n = std::min(height, n_ - first);
-      out.segment(first, n) =
-          Eigen::Map<const Eigen::Matrix<Scalar, Eigen::Dynamic, 1>>(squares, n).template cast<double>();
-    }
+    sum_squares(out, [](const auto& x, Index /*j*/) { return x; });
+  }
+
+  /// |z - p|^2 of each row z, for a point p of d numbers.
+  void squared_distances(const Scalar* point, Eigen::Ref<Vector> out) const {
+    sum_squares(out, [point](const auto& x, Index j) {
+      return Eigen::internal::psub(x, Eigen::internal::pset1<detail::Packet<Scalar>>(point[j]));
+    });
   }
 
   /// out += the slice's features first, first + 1, ..., `depth` of them, times their coefficients; = where first is 0.
@@ -200,6 +191,28 @@ class Panels {
 
  private:
   using Tiles = RegisterTiles<Scalar>;
+
+  /// out = sum_j shifted(z_j, j)^2 of each row z, n numbers.
+  template <class Shifted>
+  void sum_squares(Eigen::Ref<Vector> out, const Shifted& shifted) const {
+    using namespace Eigen::internal;
+    using Packet = detail::Packet<Scalar>;
+    for (Index p = 0; p < count_; ++p) {
+      Packet sums[3];
+      detail::unroll<3>([&](int m) { sums[m] = pset1<Packet>(Scalar{0}); });
+      const Scalar* z = values_.data() + (p * width_ + 1) * height;
+      for (Index j = 0; j < d_; ++j, z += height)
+        detail::unroll<3>([&](int m) {
+          const Packet x = shifted(pload<Packet>(z + m * Tiles::size), j);
+          sums[m] = pmadd(x, x, sums[m]);
+        });
+      alignas(64) Scalar squares[height];
+      detail::unroll<3>([&](int m) { pstore(squares + m * Tiles::size, sums[m]); });
+      const Index first = p * height, n = std::min(height, n_ - first);
+      out.segment(first, n) =
+          Eigen::Map<const Eigen::Matrix<Scalar, Eigen::Dynamic, 1>>(squares, n).template cast<double>();
+    }
+  }
 
   /// Components whose sums run side by side where registers hold rows.
   static constexpr int together = static_cast<int>(std::min<Index>(4, Tiles::size));
@@ -301,6 +314,9 @@ class FeaturePanels {
 
   /// |z|^2 of each row z, n numbers.
   void squared_norms(Eigen::Ref<Vector> out) const { panels_.squared_norms(out); }
+
+  /// |z - p|^2 of each row z, for a point p of d numbers.
+  void squared_distances(const Scalar* point, Eigen::Ref<Vector> out) const { panels_.squared_distances(point, out); }
 
   /// out = Phi Theta, whose rows are filled up to whole panels.
   void multiply(const Coefficients<Scalar>& theta, Table& out) {
