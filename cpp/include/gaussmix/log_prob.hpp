@@ -17,13 +17,15 @@
 //             are themselves known to eps32 |x|.
 //
 // Where features are independent, no feature cancels against another: P_j (|z_j| + |m_j|)^2 <= P_j (8 m_j^2 + 2 (z_j - m_j)^2),
-// of which the last is rounding of the distance itself. There kappa_k = 4 sum_j P_kj m_kj^2, however far out rows lie; where
-// that blurs most components, the origin moves to the mean by precisions, if it then blurs fewer.
+// of which the last is rounding of the distance itself. There kappa_k = 4 sum_j P_kj m_kj^2, however far out rows lie.
+//
+// Where dense would blur most components about the model's mean, the origin moves to a median of theirs, if it then blurs fewer.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "gaussmix/data.hpp"
@@ -165,7 +167,7 @@ class LogProb {
       throw NotPositiveDefinite(
           "weights must not be negative or all 0, and precision Cholesky factors must be finite, as must be their "
           "squares, with a positive diagonal");
-    if (Covariance::independent) set_origin(mixture.weights, precisions);
+    if (!Covariance::shared) set_origin(mixture.weights, precisions);
     set_scale(precisions);
     const RowVector inverse = frame_.scale.cwiseInverse();
     parallel_for(factors_.rows(), team, [&](Index m) {
@@ -269,8 +271,9 @@ class LogProb {
   }
 
  private:
-  /// Moves the origin to where sum_k pi_k kappa_k is least, if dense would blur most components else, and then fewer: those
-  /// that are narrow in a feature often lie at one point of it, but a single one may lie far from all others.
+  /// Moves the origin to where sum_k pi_k |m_kj - o_j| sqrt(P_kjj) is least, if dense would blur most components else, and
+  /// then fewer: one that lies far from all others draws the mean away from them, and those that are narrow in a feature often
+  /// lie at one point of it.
   void set_origin(const Vector& weights, const Matrix& precisions) {
     const Index k = n_components(), d = n_features();
     const auto precision = [&](Index c, Index j) { return Covariance::variance(precisions.row(c).data(), d, j); };
@@ -286,15 +289,18 @@ class LogProb {
     const Index blurred_about_mean = n_blurred(frame_.origin);
     if (2 * blurred_about_mean <= k) return;
     RowVector origin = frame_.origin;
+    std::vector<Index> order(static_cast<std::size_t>(k));
+    std::iota(order.begin(), order.end(), Index{0});
     for (Index j = 0; j < d; ++j) {
-      double largest = 0, sum = 0, shift = 0;
-      for (Index c = 0; c < k; ++c) largest = std::max(largest, precision(c, j));
-      for (Index c = 0; c < k && largest > 0; ++c) {
-        const double share = weights(c) * (precision(c, j) / largest);
-        sum += share;
-        shift += share * (means_(c, j) - frame_.origin(j));
+      const auto mass = [&](Index c) { return weights(c) * std::sqrt(precision(c, j)); };
+      double left = 0;
+      for (const Index c : order) left += 0.5 * mass(c);
+      std::sort(order.begin(), order.end(), [&](Index a, Index b) { return means_(a, j) < means_(b, j); });
+      for (const Index c : order) {
+        left -= mass(c);
+        origin(j) = means_(c, j);
+        if (left <= 0) break;
       }
-      if (sum > 0 && std::isfinite(shift / sum)) origin(j) += shift / sum;
     }
     if (n_blurred(origin) < blurred_about_mean) frame_.origin = origin;
   }
