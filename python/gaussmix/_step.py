@@ -19,7 +19,7 @@ TRIAL_SHARE = 0.8
 
 
 class Step:
-    """The one pass of a step of EM: the statistics of a batch, added to what is remembered of those before.
+    """The pass of a step of EM: the statistics of a batch, added to what is remembered of those before.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Step:
         self._n_threads = threads(estimator.n_threads)
 
     def accumulate(self, mixture: core.Mixture, centred: bool = False) -> core.Statistics:
-        """Return the statistics that the M-step takes; a second call is instead of the first."""
+        """Return the statistics that the M-step takes; of a second call, for the model that the first one led to."""
         of_batch = mixture.accumulate(self._batch.data(), self._n_threads, centred)
         s = self._before
         self.statistics = type(s)(s.counts, s.means, s.covariances, s.log_likelihood, s.total_weight)

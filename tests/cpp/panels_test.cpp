@@ -108,6 +108,40 @@ TYPED_TEST(Panels, bits_do_not_depend_on_the_place_of_a_component_or_a_row) {
     for (Index i = 0; i < n; ++i) EXPECT_EQ(out(i, c), reversed(n - 1 - i, k - 1 - c));
 }
 
+TYPED_TEST(Panels, that_are_filled_again_hold_nothing_of_before) {
+  const Block theta = normals(TypeParam::features(5), 7, 3);
+  FeaturePanels<TypeParam, double> used;
+  for (const Index n : {50, 50, 13, 13, 50}) {
+    const Block z = normals(n, 5, static_cast<unsigned>(n));
+    FeaturePanels<TypeParam, double> fresh;
+    EXPECT_EQ(multiply(used, z, theta), multiply(fresh, z, theta)) << n;
+    used.for_panels([](Index, auto part) { part *= 2; });  // as rows that are whitened
+  }
+}
+
+TYPED_TEST(Panels, distances_and_rows_of_another_type) {
+  for (const Index n : {1, 12, 24, 37, 100})
+    for (const Index d : {1, 2, 9}) {
+      const Block z = normals(n, d, 4);
+      const RowVector point = normals(1, d, 5);
+      FeaturePanels<TypeParam, double> panels;
+      panels.resize(n, d);
+      panels.for_panels([&](Index at, auto part) { part = z.middleRows(at, part.rows()); });
+      Vector found(n);
+      panels.squared_distances(point.data(), found);
+      EXPECT_TRUE(close(found, Table(Vector((z.rowwise() - point).rowwise().squaredNorm())), 1e-14L));
+      FeaturePanels<TypeParam, float> rounded;
+      rounded.resize(n, d);
+      rounded.assign_rows(panels);
+      Index rows = 0;
+      rounded.for_panels([&](Index at, const auto& part) {
+        EXPECT_EQ(part.matrix(), z.middleRows(at, part.rows()).template cast<float>());
+        rows += part.rows();
+      });
+      EXPECT_EQ(rows, n);
+    }
+}
+
 TYPED_TEST(Panels, sums_add_up) {
   const Index n = 40, d = 4, k = 5;
   const Block z = normals(n, d, 7);

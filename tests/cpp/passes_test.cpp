@@ -24,11 +24,13 @@ struct Parts : Passes<Covariance> {
     for (Index first = 0, i = 1; i <= 3; ++i) {
       const Index end = i * x.rows() / 3;
       parts.push_back(x.middleRows(first, end - first));
+      n = static_cast<double>(end);
       first = end;
     }
   }
 
   Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products) const override {
+    ++(products == Products::none ? centred_passes : passes);
     auto sum = gaussmix::accumulate(mixture, Data(parts[0]), 1, products);
     for (std::size_t i = 1; i < parts.size(); ++i)
       sum.merge(gaussmix::accumulate(mixture, Data(parts[i]), 1, products));
@@ -36,8 +38,10 @@ struct Parts : Passes<Covariance> {
   }
 
   double score(const Mixture<Covariance>& mixture) const override {
-    const auto sum = accumulate(mixture, Products::full);
-    return sum.mean_log_likelihood();
+    double sum = 0;
+    for (const Matrix& part : parts)
+      sum += static_cast<double>(part.rows()) * gaussmix::score(gaussmix::LogProb<Covariance>(mixture), Data(part));
+    return sum / n;
   }
 
   Matrix worst_rows(const Mixture<Covariance>&, Index count) const override {
@@ -46,7 +50,8 @@ struct Parts : Passes<Covariance> {
   }
 
   std::vector<Matrix> parts;
-  mutable int asked_for_rows = 0;
+  double n = 0;
+  mutable int asked_for_rows = 0, passes = 0, centred_passes = 0;
 };
 
 template <class Covariance>
@@ -77,6 +82,32 @@ TYPED_TEST(FitPasses, the_view_that_passes_are_made_from_need_not_outlive_them) 
   const PassesOverData<TypeParam> passes(view, 1);
   view = Data(other);
   EXPECT_EQ(passes.score(this->start()), PassesOverData<TypeParam>(this->x, 1).score(this->start()));
+}
+
+TYPED_TEST(FitPasses, a_wide_component_without_rows_is_not_summed_again) {
+  auto start = random_mixture<TypeParam>(3, 3, 2);
+  start.means.row(2).setConstant(1e9);
+  if (!TypeParam::shared) {
+    start.covariances.row(2) *= 1e10;
+    start.precisions_cholesky.row(2) *= 1e-5;
+  }
+  this->options.max_iter = 20;
+  this->options.tol = 0;
+  this->options.reseed = false;
+  const Parts<TypeParam> parts(this->x);
+  EXPECT_EQ(gaussmix::fit_passes(parts, start, this->options).n_iter(), 20);
+  EXPECT_EQ(parts.passes, 20);
+  EXPECT_EQ(parts.centred_passes, 0);
+}
+
+TYPED_TEST(FitPasses, rows_far_narrower_than_their_model_are_summed_again_once) {
+  const auto start = random_mixture<TypeParam>(3, 3, 2);
+  this->options.max_iter = 20;
+  this->options.tol = 0;
+  const Parts<TypeParam> parts(1e-4 * this->x);
+  gaussmix::fit_passes(parts, start, this->options);
+  EXPECT_EQ(parts.passes, 20);
+  EXPECT_EQ(parts.centred_passes, 1);
 }
 
 TYPED_TEST(FitPasses, of_rows_in_parts_is_that_of_the_rows_together) {

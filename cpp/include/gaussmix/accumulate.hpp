@@ -173,7 +173,7 @@ struct Sums {
 /// \param data       n x d rows, with weights or without
 /// \param n_threads  threads at most
 /// \param total      if given, the `total_scatter` of these rows and weights: a shared covariance needs no other, unless
-///                   some rows are so far out that they may go centred or whitened
+///                   some rows are so far out that dense would blur them, or all must go centred
 /// \returns counts, means and covariances under the responsibilities of the model, and its log-likelihood; a component
 ///          without a count keeps the mean that it has
 /// \throws std::invalid_argument if the sizes differ
@@ -206,7 +206,7 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
       const auto add_centred = [&](Index c) {
         if (!sums.centred) sums.centred.emplace(k, d);
         const Index n = log_prob.centre_responsible(block, c);
-        sums.centred->add(c, block.offset, block.share.head(n));
+        if (n > 0) sums.centred->add(c, block.offset, block.share.head(n));
       };
       if (block.kernel == Kernel::dense) {
         for (const Index c : block.recentred) {

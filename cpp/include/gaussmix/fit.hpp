@@ -9,7 +9,7 @@
 // which no M-step knows of; the first of each kind and component is kept in the result.
 //
 // Where it costs little (n K (D + 20 d) <= 1e8) each restart draws up to 4 starts and goes on from the one that is best
-// after 5 iterations: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM algorithm", 2003.
+// after 5 iterations at most: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM algorithm", 2003.
 // Where the first two, of k-means or of rows, come to the same likelihood, clusters are so clear that most would. The
 // passes of the short run are those that the fit begins with.
 #pragma once
@@ -193,7 +193,7 @@ class Run {
     } catch (const DegenerateData&) {
       if (!previous) throw;
     }
-    if (previous && (collapsed || narrowed(mixture, *previous))) {
+    if (previous && (collapsed || narrowed(mixture, *previous, repairs.starved))) {
       again = about_new_means(statistics, *previous);
       collapsed = collapses(*again);
     }
@@ -206,14 +206,17 @@ class Run {
   }
 
   /// Whether the variance of some feature, given others, is less than 2^-14 of what it was: the moments of a pass may be
-  /// right to 1e-10 of what it was.
-  static bool narrowed(const Mixture<Covariance>& next, const Mixture<Covariance>& previous) {
+  /// right to 1e-10 of what it was. Components without rows have only been lent a covariance.
+  static bool narrowed(const Mixture<Covariance>& next, const Mixture<Covariance>& previous,
+                       const std::vector<Index>& starved) {
     const Index d = next.n_features();
-    for (Index m = 0; m < next.precisions_cholesky.rows(); ++m)
+    for (Index m = 0; m < next.precisions_cholesky.rows(); ++m) {
+      if (!Covariance::shared && std::find(starved.begin(), starved.end(), m) != starved.end()) continue;
       for (Index j = 0; j < d; ++j) {
         const double now = Covariance::variance(next.precisions_cholesky.row(m).data(), d, j);
         if (now > 0x1p7 * Covariance::variance(previous.precisions_cholesky.row(m).data(), d, j)) return true;
       }
+    }
     return false;
   }
 

@@ -57,31 +57,6 @@ class KMeans {
     return Seeding(data_, spread_, k_, n_threads_, interrupt_).uniform(random);
   }
 
-  /// sum_n w_n |x_n - centre|^2, in squared units of Spread::unit, weights as scaled.
-  template <class = void>
-  double inertia() const {
-    const Block centres = partition_.centres;  // by feature
-    return sum_over_lanes(lanes_, n_threads_, [&](Index lane) {
-      Block x;
-      Vector distances;
-      double sum = 0;
-      lanes_.for_blocks(lane, [&](Index first, Index n) {
-        x.resize(n, data_.cols());
-        data_.load(first, x);
-        distances.setZero(n);
-        const std::int32_t* labels = partition_.labels.data() + first;
-        for (Index j = 0; j < x.cols(); ++j)
-          for (Index r = 0; r < n; ++r) {
-            const double difference = (x(r, j) - centres(labels[r], j)) * spread_.unit;
-            distances(r) += difference * difference;
-          }
-        for (Index r = 0; r < n; ++r)
-          if (data_.weight(first + r) > 0) sum += data_.weight(first + r) * distances(r);
-      });
-      return sum;
-    });
-  }
-
   /// The values of some rows.
   Matrix rows(const std::vector<Index>& indices) const { return row_values(data_, indices); }
 
@@ -92,7 +67,6 @@ class KMeans {
     partition_.labels.assign(static_cast<std::size_t>(data_.rows()), 0);
     typical_ = spread_.variance;  // for want of a better one
     step(true);
-    typical_ = mean_squared_distance();
   }
 
   /// Lloyd's iteration from the given centres, until their squared shifts add up to at most tol times the mean
@@ -101,6 +75,7 @@ class KMeans {
   void run(const Matrix& centres, int max_iter = 300, double tol = 1e-4) {
     bounds_.resize(static_cast<std::size_t>(data_.rows()));
     assign(centres);
+    typical_ = mean_squared_distance();
     for (int iteration = 0; iteration < max_iter; ++iteration) {
       check_interrupt();
       const double shift = move_to(moved_centres());

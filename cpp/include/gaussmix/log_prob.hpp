@@ -69,7 +69,7 @@ enum class Products { none, full, single };
 /// Buffers for one block of rows: what goes through the E-step. One for each thread.
 template <class Covariance>
 struct BlockBuffers {
-  Block x;                                   ///< rows as they are; for the centred kernel
+  Block x;                                   ///< rows as they are; for moments about the means
   FeaturePanels<Covariance, double> panels;  ///< rows in the frame, or whitened, and phi of them in the dense kernel
   Block offset;                              ///< (x - mu_k) * scale, or `z`, in whole panels
   Vector distances;                          ///< |z|^2, then |y|^2 or |U_k^T offset|^2

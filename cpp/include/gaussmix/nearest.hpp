@@ -39,8 +39,8 @@ class CentreSearch {
   /// \param centres  K x d
   CentreSearch(const Matrix& centres, const Spread& spread) : centres_(centres), spread_(spread) {
     const Matrix scaled = (centres.rowwise() - spread.mean) * spread.unit;
-    double_ = Products<double>(scaled);
-    single_ = Products<float>(scaled);
+    double_ = ScoreTable<double>(scaled);
+    single_ = ScoreTable<float>(scaled);
     largest_norm_ = scaled.rowwise().norm().maxCoeff();
   }
 
@@ -95,12 +95,12 @@ class CentreSearch {
 
   /// The table of the products.
   template <class Scalar>
-  class Products {
+  class ScoreTable {
    public:
     using Table = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
 
-    Products() = default;
-    explicit Products(const Matrix& centres) : table_(centres.cols() + 1, centres.rows()) {
+    ScoreTable() = default;
+    explicit ScoreTable(const Matrix& centres) : table_(centres.cols() + 1, centres.rows()) {
       table_.row(0) = (-0.5 * centres.rowwise().squaredNorm()).template cast<Scalar>().transpose();
       table_.bottomRows(centres.cols()) = centres.transpose().template cast<Scalar>();
     }
@@ -214,8 +214,8 @@ class CentreSearch {
 
   Matrix centres_;  // K x d
   Spread spread_;
-  Products<double> double_;
-  Products<float> single_;
+  ScoreTable<double> double_;
+  ScoreTable<float> single_;
   double largest_norm_ = 0;  // of (centre - mean) * unit
 };
 

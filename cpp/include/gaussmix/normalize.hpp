@@ -98,7 +98,7 @@ EIGEN_ALWAYS_INLINE void exp_not_positive(Packet<Scalar> (&x)[N]) {
 ///
 /// \param table     whole panels of rows x K: in the first `rows` log pi_k + log N(x_n | k), then e_nk times a power of two;
 ///                  0 in the others
-/// \param log_norm  log p(x_n), one for each of the first rows
+/// \param log_norm  log p(x_n), as many as these rows
 /// \param inverse_sum  one over the sum of the table's row, for each of them: its product with the row is r_nk. Sums over
 ///                  rows have weights anyway
 template <class Scalar>
@@ -106,6 +106,7 @@ void normalize(Index rows, Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>
                Vector& inverse_sum) {
   using Packet = detail::Packet<Scalar>;
   constexpr Index height = panel_rows<Scalar>, size = detail::packet_size<Scalar>;
+  eigen_assert(log_norm.size() == rows && inverse_sum.size() == rows);
   constexpr int packets = static_cast<int>(height / size);
   for (Index first = 0; first < rows; first += height) {
     const auto column = [&](Index k) { return table.data() + k * table.rows() + first; };

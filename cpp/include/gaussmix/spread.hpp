@@ -120,7 +120,7 @@ RowSums sum_rows(const Data& data, const RowVector& reference, double unit, cons
 
 }  // namespace detail
 
-/// Measured about the first row that counts, and where squares could overflow or vanish in units of the largest shift from it.
+/// Measured about the first row that counts; where squares could overflow or vanish, in units of the largest shift from it.
 template <class = void>
 Spread measure_spread(const Data& data, int n_threads) {
   Index present = 0;
