@@ -181,21 +181,28 @@ class Run {
                                                          const Mixture<Covariance>* previous) {
     Repairs repairs;
     Mixture<Covariance> mixture;
-    const auto collapses = [&](const Statistics<Covariance>& s) {
+    const auto collapses = [&](const Statistics<Covariance>& s, const std::vector<Index>& singular) {
       repairs = {floored_, {}};
+      repairs.floored.insert(repairs.floored.end(), singular.begin(), singular.end());
       mixture = maximize(s, options_.reg_covar, &repairs, options_.n_threads);
       return repairs.floored.size() > floored_.size();
     };
     std::optional<Statistics<Covariance>> again;
     bool collapsed = true;
     try {
-      collapsed = collapses(statistics);
+      collapsed = collapses(statistics, {});
     } catch (const DegenerateData&) {
       if (!previous) throw;
     }
     if (previous && (collapsed || narrowed(mixture, *previous, repairs.starved))) {
+      const std::vector<Index> suspected(repairs.floored.begin() + static_cast<std::ptrdiff_t>(floored_.size()),
+                                         repairs.floored.end());
       again = about_new_means(statistics, *previous);
-      collapsed = collapses(*again);
+      collapsed = collapses(*again, {});
+      std::vector<Index> singular;
+      for (const Index m : suspected)
+        if (is_thin(mixture, m)) singular.push_back(m);
+      if (!singular.empty()) collapsed = collapses(*again, singular);
     }
     if (collapsed && options_.reg_covar == 0 && passes_.degenerate(again ? *again : statistics))
       throw DegenerateData(singular_message);
@@ -216,6 +223,17 @@ class Run {
         const double now = Covariance::variance(next.precisions_cholesky.row(m).data(), d, j);
         if (now > 0x1p7 * Covariance::variance(previous.precisions_cholesky.row(m).data(), d, j)) return true;
       }
+    }
+    return false;
+  }
+
+  /// Whether other features leave less than 2^-40 of the variance of some feature: of a covariance that looked singular it is
+  /// rounding, which may come out above what `maximize` takes for it, and then be taken for a likelihood.
+  static bool is_thin(const Mixture<Covariance>& mixture, Index m) {
+    const Index d = mixture.n_features();
+    for (Index j = 0; j < d; ++j) {
+      const double u = Covariance::variance(mixture.precisions_cholesky.row(m).data(), d, j);
+      if (Covariance::variance(mixture.covariances.row(m).data(), d, j) * u * u > 0x1p40) return true;
     }
     return false;
   }
