@@ -5,11 +5,12 @@
 // A component that collapses does not end the fit: `maximize` floors its covariance, and one that has lost its rows is
 // seeded anew on the rows that the model explains worst, at most 2 K times a restart and never where the caller gave
 // the start. With reg_covar = 0 the likelihood does not fall between two such events, but for the iterations in which
-// rounding hides that a covariance has become singular, the rounding of floats, and some 1e-7 nats while a floor is held,
-// which no M-step knows of; the first of each kind and component is kept in the result.
+// rounding hides that a covariance has become singular, the rounding of floats, and while a floor is held, which is added after
+// the maximum is found; the first of each kind and component is kept in the result.
 //
 // Where it costs little (n K (D + 20 d) <= 1e8) each restart draws up to 4 starts and goes on from the one that is best
-// after 5 iterations at most: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM algorithm", 2003.
+// after at most 5 iterations: the short runs of Biernacki, Celeux, Govaert, "Choosing starting values for the EM
+// algorithm", 2003.
 // Where the first two, of k-means or of rows, come to the same likelihood, clusters are so clear that most would. The
 // passes of the short run are those that the fit begins with.
 #pragma once
@@ -176,7 +177,8 @@ class Run {
   }
 
   /// M-step with all repairs, which are noted; true if a component was moved. Data that are singular as a whole, or have
-  /// fewer distinct rows than components, are refused where there is no regularisation. `previous` is the model of the E-step; none before the first.
+  /// fewer distinct rows than components, are refused where there is no regularisation. `previous` is the model of the
+  /// E-step; none before the first.
   std::pair<Mixture<Covariance>, bool> maximize_repaired(const Statistics<Covariance>& statistics,
                                                          const Mixture<Covariance>* previous) {
     Repairs repairs;
