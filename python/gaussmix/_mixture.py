@@ -112,7 +112,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
         How a start is made: by k-means [2]_; with means at rows drawn by k-means++ or at random, and weights and
         covariances of the rows nearest to them; or by random responsibilities. Where a fit is small, each restart
-        draws up to four starts and goes on from the one that is best after five iterations [3]_.
+        draws up to four starts and goes on from the one that is best after five iterations [3]_; of many rows it
+        does so with some that stand for all [4]_, and goes on where these iterations ended.
     weights_init : array-like of shape (n_components,), default=None
         Weights of the start.
     means_init : array-like of shape (n_components, n_features), default=None
@@ -181,6 +182,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     .. [2] Arthur, Vassilvitskii (2007), "k-means++: the advantages of careful seeding".
     .. [3] Biernacki, Celeux, Govaert (2003), "Choosing starting values for the EM algorithm for getting the highest
        likelihood in multivariate Gaussian mixture models".
+    .. [4] Bachem, Lucic, Krause (2018), "Scalable k-means clustering via lightweight coresets".
 
     Examples
     --------

@@ -32,12 +32,13 @@ TEST(ParallelFor, runs_every_task_once) {
 }
 
 TEST(WorthThreads, each_has_enough_to_do) {
-  const double enough = GAUSSMIX_THREAD_FLOPS;
+  double enough = 5 * GAUSSMIX_THREAD_FLOPS;
   for (const int n_threads : {-1, 0, 1}) EXPECT_EQ(gaussmix::worth_threads(1e9 * enough, n_threads), 1);
   EXPECT_EQ(gaussmix::worth_threads(0.0, 8), 1);
   EXPECT_EQ(gaussmix::worth_threads(1.9 * enough, 8), 1);
   EXPECT_EQ(gaussmix::worth_threads(3.5 * enough, 8), 3);
   EXPECT_EQ(gaussmix::worth_threads(1e9 * enough, 8), 8);
+  gaussmix::with_team(2, [&] { enough = GAUSSMIX_THREAD_FLOPS; });
 }
 
 TEST(ParallelFor, an_exception_comes_out_after_all_tasks_ended) {
@@ -74,6 +75,62 @@ TEST(ParallelFor, uses_more_than_one_thread_where_asked) {
     }
   });
   EXPECT_EQ(most, 2);
+}
+
+TEST(WithTeam, every_task_of_every_loop_runs_once) {
+  for (const int n_threads : {0, 1, 2, 8}) {
+    std::vector<std::atomic<int>> runs(100);
+    gaussmix::with_team(n_threads, [&] {
+      for (int loop = 0; loop < 20; ++loop)
+        parallel_for(100, n_threads, [&](Index i) {
+          // A task has no team of its own: this loop runs here.
+          parallel_for(3, n_threads, [&](Index j) { runs[static_cast<std::size_t>(i)] += j == 1; });
+        });
+    });
+    for (const auto& count : runs) EXPECT_EQ(count, 20);
+    EXPECT_FALSE(gaussmix::detail::leads_team);
+  }
+}
+
+TEST(WithTeam, tasks_run_side_by_side) {
+#if !defined(_OPENMP) || _OPENMP < 201307
+  GTEST_SKIP() << "built without tasks of OpenMP";
+#endif
+  std::atomic<int> inside{0}, most{0};
+  gaussmix::with_team(2, [&] {
+    parallel_for(2, 2, [&](Index) {
+      ++inside;
+      const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+      while (most < 2 && std::chrono::steady_clock::now() < end) {
+        if (inside == 2) most = 2;
+        std::this_thread::yield();
+      }
+    });
+  });
+  EXPECT_EQ(most, 2);
+}
+
+TEST(WithTeam, an_exception_of_a_task_or_of_the_body_comes_out) {
+  for (const int n_threads : {1, 4}) {
+    EXPECT_THROW(gaussmix::with_team(n_threads, [&] { throw std::runtime_error("body"); }), std::runtime_error);
+    EXPECT_FALSE(gaussmix::detail::leads_team);
+    std::atomic<int> ended{0};
+    bool caught = false;
+    gaussmix::with_team(n_threads, [&] {
+      try {
+        parallel_for(50, n_threads, [&](Index i) {
+          ++ended;
+          if (i == 3) throw std::runtime_error("task");
+        });
+      } catch (const std::runtime_error&) {
+        caught = true;
+        EXPECT_EQ(ended, n_threads == 1 ? 4 : 50);
+      }
+      parallel_for(5, n_threads, [&](Index) { ++ended; });
+    });
+    EXPECT_TRUE(caught);
+    EXPECT_EQ(ended, n_threads == 1 ? 9 : 55);
+  }
 }
 
 TEST(LanesOfRows, every_row_once_and_in_order) {

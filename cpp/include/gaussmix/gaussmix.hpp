@@ -3,6 +3,7 @@
 
 #include "gaussmix/accumulate.hpp"
 #include "gaussmix/any_mixture.hpp"
+#include "gaussmix/choose_start.hpp"
 #include "gaussmix/covariance.hpp"
 #include "gaussmix/criteria.hpp"
 #include "gaussmix/data.hpp"
@@ -23,6 +24,7 @@
 #include "gaussmix/product.hpp"
 #include "gaussmix/random.hpp"
 #include "gaussmix/replace_file.hpp"
+#include "gaussmix/run.hpp"
 #include "gaussmix/safetensors.hpp"
 #include "gaussmix/sample.hpp"
 #include "gaussmix/scorer.hpp"

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <mutex>
 #include <utility>
@@ -41,8 +42,47 @@ inline int default_threads() {
 #endif
 }
 
+namespace detail {
+/// Whether the rest of a team waits for tasks of this thread.
+inline thread_local bool leads_team = false;
+
+/// Sets a flag for as long as it lives.
+struct Set {
+  Set(bool& flag, bool value) : flag_(flag), before_(std::exchange(flag, value)) {}
+  ~Set() { flag_ = before_; }
+  Set(const Set&) = delete;
+  Set& operator=(const Set&) = delete;
+
+ private:
+  bool &flag_, before_;
+};
+}  // namespace detail
+
+/// Calls body() with a team of `n_threads` at hand, to which each `parallel_for` of the body gives its tasks. A thread that
+/// gets no time, since others wait for something on its core and burn it (as those of a BLAS do, long after a product), takes
+/// no task then, and nobody waits for it: a loop with a team of its own would, at its end. Throws what the body throws.
+template <class Body>
+void with_team([[maybe_unused]] int n_threads, const Body& body) {
+#if defined(_OPENMP) && _OPENMP >= 201307
+  if (n_threads > 1 && !detail::leads_team && !detail::forked()) {
+    std::exception_ptr failure;
+#pragma omp parallel num_threads(n_threads)
+#pragma omp master
+    try {
+      const detail::Set leads(detail::leads_team, true);
+      body();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    if (failure) std::rethrow_exception(failure);
+    return;
+  }
+#endif
+  body();
+}
+
 /// Calls task(i) for i = 0 ... n_tasks - 1 on at most `n_threads` threads; the first exception that a task throws is
-/// thrown again here, after all have ended. One thread or one task never starts a team.
+/// thrown again here, after all have ended. One thread or one task never starts a team, nor does a task.
 template <class Task>
 void parallel_for(Index n_tasks, int n_threads, const Task& task) {
   [[maybe_unused]] const int team = static_cast<int>(std::min<Index>(n_tasks, n_threads));
@@ -50,14 +90,32 @@ void parallel_for(Index n_tasks, int n_threads, const Task& task) {
   if (team > 1 && !detail::forked()) {
     std::exception_ptr failure;
     std::mutex one_at_a_time;  // a critical section would be shared by all callers of the process
-#pragma omp parallel for num_threads(team) schedule(dynamic, 1)
-    for (Index i = 0; i < n_tasks; ++i) {
-      try {
-        task(i);
-      } catch (...) {
-        const std::lock_guard<std::mutex> lock(one_at_a_time);
-        if (!failure) failure = std::current_exception();
+    std::atomic<Index> next{0};
+    const auto work = [&] {
+      for (Index i = next++; i < n_tasks; i = next++) {
+        try {
+          task(i);
+        } catch (...) {
+          const std::lock_guard<std::mutex> lock(one_at_a_time);
+          if (!failure) failure = std::current_exception();
+        }
       }
+    };
+    if (detail::leads_team) {
+      const detail::Set busy(detail::leads_team, false);
+#if _OPENMP >= 201307
+#pragma omp taskgroup
+      {
+        for (int helper = 1; helper < team; ++helper) {
+#pragma omp task default(shared)
+          work();
+        }
+        work();
+      }
+#endif
+    } else {
+#pragma omp parallel num_threads(team)
+      work();
     }
     if (failure) std::rethrow_exception(failure);
     return;
@@ -76,16 +134,17 @@ inline int worth_threads(const Matrix& matrices, int n_threads) {
   return matrices.size() < GAUSSMIX_THREAD_NUMBERS ? 1 : n_threads;
 }
 
-/// What a thread is to have of a pass, in flops: some 100 us of them. To wake one takes a tenth of that, but all wait for
-/// one that another process keeps from its core. Tests set it to 1, so that small data have teams too.
+/// What a thread of a team is to have of a pass, in flops: some 100 us of them. To wake one takes a tenth of that. Tests set
+/// it to 1, so that small data have teams too.
 #ifndef GAUSSMIX_THREAD_FLOPS
 #define GAUSSMIX_THREAD_FLOPS 4e6
 #endif
 
-/// Threads for a pass of so many flops, at most `n_threads`, at least one.
+/// Threads for a pass of so many flops, at most `n_threads`, at least one. One that starts a team of its own waits at its end
+/// for all of it, some milliseconds where cores are busy: it must be longer.
 inline int worth_threads(double flops, int n_threads) {
-  return static_cast<int>(
-      std::clamp(flops / GAUSSMIX_THREAD_FLOPS, 1.0, std::max(1.0, static_cast<double>(n_threads))));
+  const double share = detail::leads_team ? GAUSSMIX_THREAD_FLOPS : 5.0 * GAUSSMIX_THREAD_FLOPS;
+  return static_cast<int>(std::clamp(flops / share, 1.0, std::max(1.0, static_cast<double>(n_threads))));
 }
 
 /// Calls body(first_row, n_rows) for blocks of rows first ... first + rows - 1, in order.

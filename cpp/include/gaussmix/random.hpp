@@ -15,7 +15,7 @@ namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
 /// What a stream of numbers is for. A restart of a fit is part of the stream too.
-enum class Purpose : std::uint32_t { seeding = 1, responsibilities = 2, labels = 3, normals = 4 };
+enum class Purpose : std::uint32_t { seeding = 1, responsibilities = 2, labels = 3, normals = 4, coreset = 5 };
 
 /// The stream of random numbers of one seed, purpose and restart.
 class Random {
