@@ -7,8 +7,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <exception>
+#include <functional>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -43,36 +47,104 @@ inline int default_threads() {
 }
 
 namespace detail {
-/// Whether the rest of a team waits for tasks of this thread.
-inline thread_local bool leads_team = false;
 
-/// Sets a flag for as long as it lives.
-struct Set {
-  Set(bool& flag, bool value) : flag_(flag), before_(std::exchange(flag, value)) {}
-  ~Set() { flag_ = before_; }
-  Set(const Set&) = delete;
-  Set& operator=(const Set&) = delete;
+/// The threads of one parallel region: one leads, and the others help with its loops when they get time.
+class Team {
+ public:
+  /// Calls work() here and on at most `helpers` others, of those that come before it is done here.
+  void share(int helpers, const std::function<void()>& work) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      work_ = &work;
+      places_ = helpers;
+    }
+    called_.notify_all();
+    work();
+    std::unique_lock<std::mutex> lock(mutex_);
+    places_ = 0;
+    wait(lock, left_, [this] { return busy_ == 0; });
+  }
+
+  /// What a thread that does not lead does until the end.
+  void help() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!ended_) {
+      if (places_ > 0) {
+        --places_;
+        ++busy_;
+        lock.unlock();
+        (*work_)();
+        lock.lock();
+        if (--busy_ == 0) left_.notify_one();
+      }
+      wait(lock, called_, [this] { return places_ > 0 || ended_; });
+    }
+  }
+
+  void end() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ended_ = true;
+    }
+    called_.notify_all();
+  }
 
  private:
-  bool &flag_, before_;
+  /// Waits for something that is often near: to be woken takes longer than some yields.
+  template <class Condition>
+  void wait(std::unique_lock<std::mutex>& lock, std::condition_variable& told, const Condition& condition) {
+    using Clock = std::chrono::steady_clock;
+    lock.unlock();
+    for (const auto end = Clock::now() + std::chrono::microseconds(100); !condition() && Clock::now() < end;)
+      std::this_thread::yield();
+    lock.lock();
+    told.wait(lock, condition);
+  }
+
+  std::mutex mutex_;
+  std::condition_variable called_, left_;
+  const std::function<void()>* work_ = nullptr;
+  std::atomic<int> places_{0}, busy_{0};  // these are changed under the lock
+  std::atomic<bool> ended_{false};
 };
+
+/// The team that this thread leads, where it is not in a loop of it.
+inline thread_local Team* led_team = nullptr;
+
+/// Leads a team for as long as it lives; none, if that is null.
+class Lead {
+ public:
+  explicit Lead(Team* team) : before_(std::exchange(led_team, team)) {}
+  ~Lead() { led_team = before_; }
+  Lead(const Lead&) = delete;
+  Lead& operator=(const Lead&) = delete;
+
+ private:
+  Team* before_;
+};
+
 }  // namespace detail
 
-/// Calls body() with a team of `n_threads` at hand, to which each `parallel_for` of the body gives its tasks. A thread that
-/// gets no time, since others wait for something on its core and burn it (as those of a BLAS do, long after a product), takes
-/// no task then, and nobody waits for it: a loop with a team of its own would, at its end. Throws what the body throws.
+/// Calls body() with a team of `n_threads` at hand, which helps with each `parallel_for` of the body. A thread that gets no
+/// time, since others wait for something on its core and burn it (as those of a BLAS do, long after a product), is not
+/// waited for: a loop with a team of its own would, at its end. Throws what the body throws.
 template <class Body>
 void with_team([[maybe_unused]] int n_threads, const Body& body) {
-#if defined(_OPENMP) && _OPENMP >= 201307
-  if (n_threads > 1 && !detail::leads_team && !detail::forked()) {
+#ifdef _OPENMP
+  if (n_threads > 1 && !detail::led_team && !detail::forked()) {
+    detail::Team team;
     std::exception_ptr failure;
 #pragma omp parallel num_threads(n_threads)
-#pragma omp master
-    try {
-      const detail::Set leads(detail::leads_team, true);
-      body();
-    } catch (...) {
-      failure = std::current_exception();
+    if (omp_get_thread_num() == 0) {
+      try {
+        const detail::Lead lead(&team);
+        body();
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      team.end();
+    } else {
+      team.help();
     }
     if (failure) std::rethrow_exception(failure);
     return;
@@ -92,6 +164,7 @@ void parallel_for(Index n_tasks, int n_threads, const Task& task) {
     std::mutex one_at_a_time;  // a critical section would be shared by all callers of the process
     std::atomic<Index> next{0};
     const auto work = [&] {
+      const detail::Lead nobody(nullptr);
       for (Index i = next++; i < n_tasks; i = next++) {
         try {
           task(i);
@@ -101,18 +174,8 @@ void parallel_for(Index n_tasks, int n_threads, const Task& task) {
         }
       }
     };
-    if (detail::leads_team) {
-      const detail::Set busy(detail::leads_team, false);
-#if _OPENMP >= 201307
-#pragma omp taskgroup
-      {
-        for (int helper = 1; helper < team; ++helper) {
-#pragma omp task default(shared)
-          work();
-        }
-        work();
-      }
-#endif
+    if (detail::led_team) {
+      detail::led_team->share(team - 1, std::cref(work));
     } else {
 #pragma omp parallel num_threads(team)
       work();
@@ -143,7 +206,7 @@ inline int worth_threads(const Matrix& matrices, int n_threads) {
 /// Threads for a pass of so many flops, at most `n_threads`, at least one. One that starts a team of its own waits at its end
 /// for all of it, some milliseconds where cores are busy: it must be longer.
 inline int worth_threads(double flops, int n_threads) {
-  const double share = detail::leads_team ? GAUSSMIX_THREAD_FLOPS : 5.0 * GAUSSMIX_THREAD_FLOPS;
+  const double share = detail::led_team ? GAUSSMIX_THREAD_FLOPS : 5.0 * GAUSSMIX_THREAD_FLOPS;
   return static_cast<int>(std::clamp(flops / share, 1.0, std::max(1.0, static_cast<double>(n_threads))));
 }
 
