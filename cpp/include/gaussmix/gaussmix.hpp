@@ -3,6 +3,7 @@
 
 #include "gaussmix/accumulate.hpp"
 #include "gaussmix/any_mixture.hpp"
+#include "gaussmix/block_buffers.hpp"
 #include "gaussmix/choose_start.hpp"
 #include "gaussmix/covariance.hpp"
 #include "gaussmix/criteria.hpp"
