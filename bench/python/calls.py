@@ -50,6 +50,7 @@ def calls(size: float = 1.0) -> list[Call]:
     pixels = REAL["pixels"]()[: int(size * 300_000)]
     small = np.random.default_rng(0).normal(size=(200, 2))
     large = np.random.default_rng(1).normal(size=(int(size * 200_000), 10))
+    ordinary = Problem(int(size * 9_000) + 1_000, 10, 5, "full", "overlapping").rows()
     several = range(50, 201, 10) if size == 1 else range(4, 9, 2)
     many = 110 if size == 1 else 10
     model = GaussianMixture(16, random_state=0, max_iter=3).fit(large)
@@ -77,6 +78,10 @@ def calls(size: float = 1.0) -> list[Call]:
         ),
         fit("breast cancer, defaults", cancer, 4, random_state=0),
         fit(f"{len(pixels):,} pixels, defaults", pixels, 16, random_state=0),
+        *(
+            fit(f"{len(ordinary):,} x 10, {kind}, defaults", ordinary, 5, covariance_type=kind, random_state=0)
+            for kind in ("full", "tied", "diag", "spherical")
+        ),
         fit("200 x 2, 20 iterations from a start", small, 16, **_explicit(small, 16)),
         *(
             fit(

@@ -105,9 +105,11 @@ class PythonPasses : public Passes<Covariance> {
  public:
   explicit PythonPasses(py::object passes) : passes_(std::move(passes)) {}
 
-  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products) const override {
+  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products /*products*/,
+                                    const Matrix* about) const override {
     const py::gil_scoped_acquire lock;
-    const py::object statistics = passes_.attr("accumulate")(bound(mixture), products == Products::none);
+    const py::object points = about ? py::object(to_array(*about)) : py::object(py::none());
+    const py::object statistics = passes_.attr("accumulate")(bound(mixture), points);
     return statistics.cast<const Statistics<Covariance>&>();
   }
 
@@ -303,12 +305,12 @@ void bind_mixture(py::module_& m, py::dict& types) {
                   py::arg("state"), py::arg("score_result") = true);
   type.def(
       "accumulate",
-      [](const Bound& b, const BoundData& data, int n_threads, bool centred) {
-        if (centred) return accumulate(b.mixture, data.data, n_threads, Products::none);
+      [](const Bound& b, const BoundData& data, int n_threads, const std::optional<Matrix>& about) {
+        if (about) return accumulate(b.mixture, data.data, n_threads, Products::none, nullptr, &*about);
         // In double, as those of other parts of the rows may be.
         return accumulate(b.log_prob(n_threads), data.data, n_threads);
       },
-      py::arg("data"), py::arg("n_threads"), py::arg("centred") = false, py::call_guard<py::gil_scoped_release>());
+      py::arg("data"), py::arg("n_threads"), py::arg("about") = py::none(), py::call_guard<py::gil_scoped_release>());
   type.def("arrays", [](const Bound& b) {
     return py::make_tuple(to_array(b.mixture.weights), to_array(b.mixture.means), to_array(b.mixture.covariances),
                           to_array(b.mixture.precisions_cholesky));

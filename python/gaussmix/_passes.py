@@ -570,9 +570,9 @@ class Passes:
             )
         return part.value
 
-    def accumulate(self, mixture: core.Mixture, centred: bool = False) -> core.Statistics:
-        """Return the statistics of all rows: the E-step. Moments about its means, if `centred`, cannot cancel."""
-        sums = self.run(partial(_accumulate, _Model(self._type, mixture), self.n_threads, centred), _Sums.merge)
+    def accumulate(self, mixture: core.Mixture, about: NDArray[np.float64] | None = None) -> core.Statistics:
+        """Return the statistics of all rows: the E-step. Moments `about` points near the new means cannot cancel."""
+        sums = self.run(partial(_accumulate, _Model(self._type, mixture), self.n_threads, about), _Sums.merge)
         assert sums is not None  # the first pass found rows with a weight
         return sums.statistics
 
@@ -618,10 +618,15 @@ def nearest(centres: NDArray[np.float64], X: Rows, n_threads: int | None) -> NDA
 
 
 def _accumulate(
-    model: _Model, n_threads: int | None, centred: bool, index: int, X: Rows, sample_weight: Weights | None
+    model: _Model,
+    n_threads: int | None,
+    about: NDArray[np.float64] | None,
+    index: int,
+    X: Rows,
+    sample_weight: Weights | None,
 ) -> _Sums:
     rows = core.Data([X], sample_weight)
-    return _Sums(model.covariance_type, model.mixture.accumulate(rows, threads(n_threads), centred))
+    return _Sums(model.covariance_type, model.mixture.accumulate(rows, threads(n_threads), about))
 
 
 def _score(

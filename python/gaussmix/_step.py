@@ -53,9 +53,9 @@ class Step:
         self._row_weight, self._reseed = row_weight, reseed
         self._n_threads = threads(estimator.n_threads)
 
-    def accumulate(self, mixture: core.Mixture, centred: bool = False) -> core.Statistics:
-        """Return the statistics that the M-step takes; of a second call, for the model that the first one led to."""
-        of_batch = mixture.accumulate(self._batch.data(), self._n_threads, centred)
+    def accumulate(self, mixture: core.Mixture, about: NDArray[np.float64] | None = None) -> core.Statistics:
+        """Return the statistics that the M-step takes, of a second call anew; `about` as of all passes."""
+        of_batch = mixture.accumulate(self._batch.data(), self._n_threads, about)
         s = self._before
         self.statistics = type(s)(s.counts, s.means, s.covariances, s.log_likelihood, s.total_weight)
         self.statistics.scale(self._keep)

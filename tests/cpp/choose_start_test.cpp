@@ -1,7 +1,9 @@
 // Where a restart begins: rows that stand for all, and starts that are tried on them.
 #include "gaussmix/choose_start.hpp"
 
+#include <Eigen/Eigenvalues>
 #include <cmath>
+#include <thread>
 
 #include "gaussmix/instances.hpp"
 #include "problems.hpp"
@@ -123,26 +125,84 @@ TYPED_TEST(ChooseStart, of_many_rows_has_the_same_bits_with_any_number_of_thread
   }
 }
 
-TYPED_TEST(ChooseStart, falls_back_to_all_rows_where_a_part_is_singular) {
-  // Nearly all weight is on equal rows: what is drawn of them is singular beside the others.
-  Matrix x = Matrix::Zero(5000, 2);
-  x.bottomRows(600) = normals(600, 2, 3);
+TYPED_TEST(ChooseStart, goes_to_all_rows_where_a_part_is_singular) {
+  // Two rows alone have a value in the last feature, none of them far out.
+  constexpr Index n = 5000, k = 2;
+  Matrix x = clusters(n, 3, 3);
+  x.col(2).setZero();
+  for (const Index i : {11, 4900}) x(i, 2) = 1e-3;
   gaussmix::FitOptions options;
   options.reg_covar = 0;
-  const auto result = gaussmix::fit<TypeParam>(Data(x), 2, options);
-  EXPECT_TRUE(std::isfinite(result.lower_bound));
-  EXPECT_TRUE(result.mixture.means.allFinite());
+  const Data data(x);
+  const auto size = gaussmix::detail::coreset_rows<TypeParam>(n, 3, k);
+  int seed = -1;
+  gaussmix::detail::Coreset coreset;
+  do coreset = draw_coreset(data, size, random_of(++seed), 1);
+  while ((coreset.rows.col(2).array() != 0).any());
+  options.seed = static_cast<std::uint64_t>(seed);
+  const Data part = coreset.data();
+  const auto of_part = gaussmix::detail::best_trial<TypeParam>(
+      part, gaussmix::detail::PassesOverCoreset<TypeParam>(part), k, options, 0, true);
+  const gaussmix::PassesOverData<TypeParam> passes(data, 1);
+  const auto chosen = gaussmix::choose_start<TypeParam>(data, passes, k, options, 0);
+  if (of_part.failure || !of_part.rank.first) {
+    const auto of_all = gaussmix::detail::best_trial<TypeParam>(data, passes, k, options, 0);
+    ASSERT_FALSE(of_all.failure);
+    EXPECT_TRUE(same_bits(chosen.mixture, of_all.start.mixture));
+  } else {
+    // What all features share is not singular.
+    EXPECT_TRUE((std::is_same_v<TypeParam, gaussmix::Spherical>));
+    EXPECT_TRUE(of_part.rank.first);
+  }
 }
 
-TEST(Stopping, between_trials) {
-  const Matrix x = clusters(5000, 2, 7);
+TEST(ChooseStartOfFull, a_small_cluster_in_many_dimensions_is_no_plane) {
+  // 40 rows of 10,000, of which eight are drawn.
+  constexpr Index n = 10000, d = 30, k = 5;
+  Matrix x = normals(n, d, 5);
+  for (Index i = 0; i < n; ++i) x(i, i % 250 == 0 ? 4 : i % 4) += 30;
   gaussmix::FitOptions options;
-  int asked = 0;
-  options.callback = [&](const gaussmix::Progress& p) {
-    return p.stage == gaussmix::Progress::Stage::seeding && ++asked == 2;
-  };
-  EXPECT_THROW(gaussmix::fit<gaussmix::Full>(Data(x), 3, options), gaussmix::Stopped);
-  EXPECT_EQ(asked, 2);
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    options.seed = seed;
+    const auto mixture = gaussmix::fit<gaussmix::Full>(Data(x), k, options).mixture;
+    for (Index c = 0; c < k; ++c) {
+      const Eigen::Map<const Matrix> covariance(mixture.covariances.row(c).data(), d, d);
+      EXPECT_GT(Eigen::SelfAdjointEigenSolver<Matrix>(covariance).eigenvalues()(0), 1e-3) << seed << " " << c;
+    }
+  }
+}
+
+TEST(Smoothing, adds_the_pooled_covariance_in_rows) {
+  const auto mixture = random_mixture<gaussmix::Full>(3, 4, 1);
+  const Matrix x = rows_near(mixture, 500, 2);
+  const auto before = gaussmix::accumulate(mixture, Data(x), 1);
+  auto after = before;
+  gaussmix::detail::smooth(after, 500);
+  RowVector pooled = RowVector::Zero(16);
+  for (Index c = 0; c < 3; ++c) pooled += before.counts(c) / 500 * before.covariances.row(c);
+  for (Index c = 0; c < 3; ++c) {
+    const RowVector expected =
+        (before.counts(c) * before.covariances.row(c) + 6 * pooled) / (before.counts(c) + 6);  // d + 2
+    EXPECT_TRUE(after.covariances.row(c).isApprox(expected, 1e-12)) << c;
+  }
+  EXPECT_EQ(after.means, before.means);
+  EXPECT_EQ(after.counts, before.counts);
+}
+
+TEST(Stopping, between_trials_and_on_the_thread_that_called) {
+  const Matrix x = clusters(5000, 2, 7);
+  const auto here = std::this_thread::get_id();
+  for (const int n_threads : {1, 3}) {
+    gaussmix::FitOptions options;
+    options.n_threads = n_threads;
+    int asked = 0;
+    options.callback = [&](const gaussmix::Progress& p) {
+      EXPECT_EQ(std::this_thread::get_id(), here);
+      return p.stage == gaussmix::Progress::Stage::seeding && ++asked == 2;
+    };
+    EXPECT_THROW(gaussmix::fit<gaussmix::Full>(Data(x), 3, options), gaussmix::Stopped);
+    EXPECT_EQ(asked, 2);
+  }
 }
 
 }  // namespace

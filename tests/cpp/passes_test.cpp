@@ -29,11 +29,12 @@ struct Parts : Passes<Covariance> {
     }
   }
 
-  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products) const override {
-    ++(products == Products::none ? centred_passes : passes);
-    auto sum = gaussmix::accumulate(mixture, Data(parts[0]), 1, products);
+  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products,
+                                    const Matrix* about) const override {
+    ++(about ? centred_passes : passes);
+    auto sum = gaussmix::accumulate(mixture, Data(parts[0]), 1, products, nullptr, about);
     for (std::size_t i = 1; i < parts.size(); ++i)
-      sum.merge(gaussmix::accumulate(mixture, Data(parts[i]), 1, products));
+      sum.merge(gaussmix::accumulate(mixture, Data(parts[i]), 1, products, nullptr, about));
     return sum;
   }
 

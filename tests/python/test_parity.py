@@ -46,6 +46,24 @@ def test_fit_from_an_explicit_start(name, covariance_type, seed):
     np.testing.assert_array_equal(GaussianMixture(**start).fit_predict(X), Peer(**start).fit_predict(X))
 
 
+@pytest.mark.parametrize("max_iter", [1, 2, 3, 10])
+@pytest.mark.parametrize("name", ["counts", "digits", "narrow clusters"])
+def test_components_that_narrow_walk_scikit_learns_trajectory(name, covariance_type, max_iter):
+    # From one step to the next their variances fall by a factor of 1e4 and more.
+    rng = np.random.default_rng(0)
+    X, k = {
+        "counts": (rng.poisson(1.5, (400, 3)).astype(float), 30),
+        "digits": (real_data()["digits"][0], 60),
+        "narrow clusters": (np.concatenate([rng.normal(size=(200, 3)), 5 + 1e-3 * rng.normal(size=(200, 3))]), 20),
+    }[name]
+    start = explicit_start(X, k, covariance_type) | {"max_iter": max_iter, "tol": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        ours, theirs = GaussianMixture(**start).fit(X), Peer(**start).fit(X)
+    # scikit-learn itself has no more digits where variances are 1e-6.
+    assert ours.score(X) == pytest.approx(theirs.score(X), rel=1e-7, abs=1e-7)
+
+
 @pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "digits"])
 def test_float32_rows_give_the_numbers_of_the_same_rows_in_float64(name, covariance_type):
     # scikit-learn computes in float32; the reference is its fit of the same values in double, and float32's own digits.

@@ -17,6 +17,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def data(name):
+    if name == "many rows":  # starts are tried on a part of them
+        rng = np.random.default_rng(0)
+        return rng.normal(scale=2, size=(5, 2))[rng.integers(5, size=5000)] + rng.normal(size=(5000, 2)), 5
     if name == "moons":
         return make_moons(500, noise=0.05, random_state=0)[0], 8
     return real_data()[name]
@@ -28,7 +31,7 @@ def scores(kind, X, **params):
         return np.array([kind(**params, random_state=seed).fit(X).score(X) for seed in SEEDS])
 
 
-@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "moons", "digits"])
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "moons", "digits", "many rows"])
 def test_defaults_reach_scikit_learns_likelihood(name, covariance_type):
     X, k = data(name)
     params = {"n_components": k, "covariance_type": covariance_type}

@@ -174,16 +174,20 @@ struct Sums {
 /// \param n_threads  threads at most
 /// \param total      if given, the `total_scatter` of these rows and weights: a shared covariance needs no other, unless
 ///                   some rows are so far out that dense would blur them, or all must go centred
+/// \param about      if given, K x d: points near the new means, about which moments cannot cancel, of a model that is to
+///                   go centred
 /// \returns counts, means and covariances under the responsibilities of the model, and its log-likelihood; a component
 ///          without a count keeps the mean that it has
 /// \throws std::invalid_argument if the sizes differ
 /// \throws DegenerateData if the squares of the data overflow
 template <class Covariance>
 Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1,
-                                  const TotalScatter* total = nullptr) {
+                                  const TotalScatter* total = nullptr, const Matrix* about = nullptr) {
   require(log_prob.n_features() == data.cols(), "the data must have as many columns as the mixture has features");
   const Index k = log_prob.n_components(), d = log_prob.n_features();
   require(!total || total->centre.size() == d, "the total scatter must have as many features as the data");
+  require(!about || (about->rows() == k && about->cols() == d), "moments must be about one point for each component");
+  const Matrix& reference = about ? *about : log_prob.means();
   const Index block_rows = Screen<Covariance>::block_rows(data.rows(), d, k);
   const Screen<Covariance> screen(log_prob, block_rows, n_threads);
   const Lanes lanes(data.rows(), block_rows, max_lanes(data.rows(), d, detail::sum_numbers<Covariance>(k, d)));
@@ -205,7 +209,7 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
       add_likelihood(block.weights, block.log_norm);
       const auto add_centred = [&](Index c) {
         if (!sums.centred) sums.centred.emplace(k, d);
-        const Index n = log_prob.centre_responsible(block, c);
+        const Index n = log_prob.centre_responsible(block, c, reference.row(c));
         if (n > 0) sums.centred->add(c, block.offset, block.share.head(n));
       };
       if (block.kernel == Kernel::dense) {
@@ -237,22 +241,27 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
         });
     };
     lanes.for_blocks(lane, [&](Index first, Index rows) {
-      screen.expect(data, first, rows, screened, block, add_screened, add_block);
+      if (about) {  // pairs of the screen are about the means of the model
+        log_prob.expect(data, first, rows, block);
+        add_block();
+      } else {
+        screen.expect(data, first, rows, screened, block, add_screened, add_block);
+      }
     });
   });
 
   // All lanes sum about the same points, so that their sums just add up.
   auto sums = sum_in_order(parts);
   std::optional<Statistics<Covariance>> all;
-  const auto merge = [&](Moments<Covariance> moments, const Matrix& reference, const double* factor = nullptr) {
-    auto part = std::move(moments).statistics(log_prob.frame(), reference, n_threads, factor);
+  const auto merge = [&](Moments<Covariance> moments, const Matrix& points, const double* factor = nullptr) {
+    auto part = std::move(moments).statistics(log_prob.frame(), points, n_threads, factor);
     if (all)
       all->merge(part, n_threads);
     else
       all = std::move(part);
   };
   const Matrix origin = log_prob.frame().origin.replicate(k, 1);
-  if (sums.centred) merge(std::move(*sums.centred), log_prob.means());
+  if (sums.centred) merge(std::move(*sums.centred), reference);
   if (sums.whitened) merge(sums.whitened->moments(d, n_threads), origin, log_prob.factor(0));
   // Dense sums are about the same origin, be they of double or of float.
   std::optional<Moments<Covariance>> dense, single;
@@ -282,9 +291,11 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
 /// The same of a mixture. \param products  `single` asks for those of float where the rows are many and floats
 template <class Covariance>
 Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, const Data& data, int n_threads = 1,
-                                  Products products = Products::single, const TotalScatter* total = nullptr) {
+                                  Products products = Products::single, const TotalScatter* total = nullptr,
+                                  const Matrix* about = nullptr) {
+  if (about) products = Products::none;
   if (products == Products::single && !may_be_single(data)) products = Products::full;
-  return accumulate(LogProb<Covariance>(mixture, n_threads, products), data, n_threads, total);
+  return accumulate(LogProb<Covariance>(mixture, n_threads, products), data, n_threads, total, about);
 }
 
 }  // namespace GAUSSMIX_ABI

@@ -5,20 +5,20 @@
 // or of rows, come to the same likelihood, clusters are so clear that most would.
 //
 // Where rows are many beside what such a model needs, starts are tried on some that stand for all, with n K (D + 20 d) <= 2.5e7
-// for n of them, and EM over all rows begins where the best short run ended. Else they are tried on all rows, up to four times
-// as many, and the passes of that run are those that EM begins with.
+// for n of them, and EM over all rows goes on where the best short run ended. Else they are tried on all rows, up to four times
+// as many, and the passes of the short run are those that EM begins with.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <exception>
-#include <optional>
 #include <utility>
 #include <vector>
 
 #include "gaussmix/fit_options.hpp"
 #include "gaussmix/initialize.hpp"
+#include "gaussmix/maximize.hpp"
 #include "gaussmix/passes.hpp"
 #include "gaussmix/run.hpp"
 #include "gaussmix/spread.hpp"
@@ -98,14 +98,47 @@ Coreset draw_coreset(const Data& data, Index size, const Random& random, int n_t
   return {row_values(data, rows), Eigen::Map<const Vector>(weights.data(), static_cast<Index>(weights.size()))};
 }
 
-/// About what a start and an iteration take, for n rows.
+/// Adds d + 2 rows of the pooled covariance to each component of `rows` in all (in full; fewer numbers need fewer): the prior
+/// of Fraley and Raftery, "Bayesian regularization for normal mixture estimation and model-based clustering", 2007. A cluster
+/// that is small in a part of the rows would be singular there, and stay so in the whole, of a likelihood that is none.
+template <class Covariance>
+void smooth(Statistics<Covariance>& statistics, Index rows) {
+  const Index d = statistics.n_features();
+  const double prior = 2.0 * static_cast<double>(Covariance::features(d)) / static_cast<double>(1 + d);
+  const double share = statistics.counts.sum() / static_cast<double>(rows);
+  if (Covariance::shared || !(share > 0) || !statistics.finite()) return;
+  const RowVector pooled = pooled_covariance(statistics);
+  for (Index m = 0; m < statistics.covariances.rows(); ++m) {
+    const double added = prior / (prior + statistics.mass(m) / share);
+    statistics.covariances.row(m) += added * (pooled - statistics.covariances.row(m));
+  }
+}
+
+/// Passes over rows that stand for more: smoothed.
+template <class Covariance>
+class PassesOverCoreset : public PassesOverData<Covariance> {
+ public:
+  explicit PassesOverCoreset(const Data& data) : PassesOverData<Covariance>(data, 1), rows_(data.rows()) {}
+
+  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products,
+                                    const Matrix* about = nullptr) const override {
+    auto statistics = PassesOverData<Covariance>::accumulate(mixture, products, about);
+    smooth(statistics, rows_);
+    return statistics;
+  }
+
+ private:
+  Index rows_;
+};
+
+/// About what a start and an iteration take, for n rows. A factorisation takes what d rows do.
 template <class Covariance>
 double start_work(Index n, Index d, Index k) {
   return static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(Covariance::features(d) + 20 * d);
 }
 
-/// Rows that tell starts apart: some for each number of a covariance, so that few are singular, and some thousand; then an
-/// eighth of all, so that four trials take half the time of one over all rows, where these are no more than a trial is worth.
+/// Rows that tell starts apart: some thousand, and some for each number of a component; beyond these as many as a trial may
+/// take, up to an eighth of all, with which four trials take half the time of one over all rows.
 template <class Covariance>
 Index coreset_rows(Index n, Index d, Index k) {
   const Index of_component = std::max<Index>(100, 20 * Covariance::features(d) / (1 + d));
@@ -117,35 +150,36 @@ Index coreset_rows(Index n, Index d, Index k) {
 template <class Covariance>
 ChosenStart<Covariance> draw_start(const Data& data, const Passes<Covariance>& passes, Index k,
                                    const FitOptions& options, int restart, std::uint32_t stream,
-                                   const Spread* spread = nullptr) {
-  Run<Covariance> run(passes, k, options, restart);
+                                   const Spread* spread = nullptr, bool is_coreset = false) {
+  Run<Covariance> run(passes, options, restart);
   const Interrupt interrupt = [&run, restart] {
     return run.report({Progress::Stage::seeding, restart, 0, 0, 0, false});
   };
-  const auto statistics = initialize<Covariance>(data, k, options.initialization, options.start, options.seed, stream,
-                                                 options.n_threads, interrupt, spread);
+  auto statistics = initialize<Covariance>(data, k, options.initialization, options.start, options.seed, stream,
+                                           options.n_threads, interrupt, spread);
+  if (is_coreset) smooth(statistics, data.rows());
   auto mixture = apply_start(run.maximize_repaired(statistics, nullptr).first, options.start);
   return {std::move(mixture), {}, run.state()};
 }
 
-/// The best of some starts after a short run, if one of them leads to a model. Trials run side by side, on one thread each.
+/// The best of some starts after a short run, if one of them leads to a model. Trials run side by side.
 /// \throws Stopped if the callback asks for it
 template <class Covariance>
-Trial<Covariance> best_trial(const Data& data, Index k, const FitOptions& options, int restart) {
-  FitOptions alone = options;
-  alone.n_threads = 1;
-  alone.callback = nullptr;  // which is for the thread that called
-  const PassesOverData<Covariance> passes(data, 1);
+Trial<Covariance> best_trial(const Data& data, const Passes<Covariance>& passes, Index k, const FitOptions& options,
+                             int restart, bool is_coreset = false) {
+  FitOptions quiet = options;
+  quiet.callback = nullptr;  // which is for the thread that called
   const Spread spread = measure_spread(data, 1);
   const auto try_start = [&](int number) {
     Trial<Covariance> trial;
     try {
-      trial.start = draw_start<Covariance>(data, passes, k, alone, restart,
-                                           static_cast<std::uint32_t>(restart * n_trials + number), &spread);
-      Run<Covariance> run(passes, k, alone, restart);
+      trial.start =
+          draw_start<Covariance>(data, passes, k, quiet, restart,
+                                 static_cast<std::uint32_t>(restart * n_trials + number), &spread, is_coreset);
+      Run<Covariance> run(passes, quiet, restart);
       run.resume(trial.start.state);
       trial.reached = trial.start.mixture;
-      trial.start.passes = run.short_run(trial.reached);
+      trial.start.passes = run.short_run(trial.reached, 5, 0.1 * little_difference);
       trial.rank = run.ranked(trial.start.passes.back().mean_log_likelihood());
     } catch (const NotPositiveDefinite&) {
       trial.failure = std::current_exception();
@@ -166,13 +200,15 @@ Trial<Covariance> best_trial(const Data& data, Index k, const FitOptions& option
     });
     for (auto t = static_cast<std::size_t>(std::max(first, 1));
          t < static_cast<std::size_t>(std::min(first + team, n_trials)); ++t) {
-      const auto &kept = trials[best], &other = trials[t];
+      auto &kept = trials[best], &other = trials[t];
       if (other.failure) continue;
       const bool same = !kept.failure && other.rank.first == kept.rank.first &&
                         std::abs(other.rank.second - kept.rank.second) <= little_difference;
       // Random responsibilities all begin near the same saddle.
-      if (same && t == 1 && options.initialization != Initialization::random) return std::move(trials[best]);
-      if (kept.failure || (!same && other.rank > kept.rank)) best = t;
+      if (same && t == 1 && options.initialization != Initialization::random) return std::move(kept);
+      const bool better = kept.failure || (!same && other.rank > kept.rank);
+      (better ? kept : other).start = {};  // the statistics of a large model are large
+      if (better) best = t;
     }
   }
   return std::move(trials[best]);
@@ -198,18 +234,26 @@ detail::ChosenStart<Covariance> choose_start(const Data& data, const Passes<Cova
   const auto stream = static_cast<std::uint32_t>(restart);
   const bool several = !given.means && k > 1;
   if (several && !given.any() && options.initialization != Initialization::random && n >= 2 * size &&
-      start_work<Covariance>(size, d, k) <= trial_work) {
+      start_work<Covariance>(size + d, d, k) <= trial_work) {
     const auto coreset = detail::draw_coreset(data, size, Random(options.seed, Purpose::coreset, stream),
                                               worth_threads(2 * flops<Covariance>(n, d, 1), options.n_threads));
     if (coreset.rows.rows() >= k) {
-      auto trial = best_trial<Covariance>(coreset.data(), k, options, restart);
+      const Data part = coreset.data();
+      auto trial = best_trial<Covariance>(part, detail::PassesOverCoreset<Covariance>(part), k, options, restart, true);
       // What is singular in a part need not be so in the whole.
-      if (!trial.failure && trial.rank.first) return {std::move(trial.reached), {}, {}};
+      if (!trial.failure && trial.rank.first) {
+        // Where the likelihood is flat, what is best for a part is far from it, though the likelihood changes little: so that
+        // tol does not end the fit there, it is asked for less of a change first.
+        detail::Run<Covariance> run(passes, options, restart);
+        auto known = run.short_run(trial.reached, 10, 0.1 * options.tol);
+        known.erase(known.begin(), known.end() - 1);
+        return {std::move(trial.reached), std::move(known), run.state()};
+      }
     }
   }
-  if (!several || start_work<Covariance>(n, d, k) > detail::n_trials * trial_work)
+  if (!several || start_work<Covariance>(n + d, d, k) > detail::n_trials * trial_work)
     return draw_start<Covariance>(data, passes, k, options, restart, stream);
-  auto trial = best_trial<Covariance>(data, k, options, restart);
+  auto trial = best_trial<Covariance>(data, passes, k, options, restart);
   if (trial.failure) std::rethrow_exception(trial.failure);
   return std::move(trial.start);
 }

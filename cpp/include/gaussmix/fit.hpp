@@ -64,14 +64,14 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
   with_team(worth_threads(40 * flops<Covariance>(data.rows(), d, n_components), options.n_threads), [&] {
     const PassesOverData<Covariance> passes(data, options.n_threads);
     for (int restart = 0; restart < restarts && !stopped; ++restart) {
-      detail::Run<Covariance> run(passes, n_components, options, restart);
+      detail::Run<Covariance> run(passes, options, restart);
       try {
         stopped = run.report({Progress::Stage::start, restart, 0, 0, 0, false});
         if (stopped) break;
-        auto start = previous ? detail::ChosenStart<Covariance>{*previous, {}, {}}
-                              : choose_start<Covariance>(data, passes, n_components, options, restart);
-        run.resume(start.state);
-        auto result = run.from(std::move(start.mixture), previous_bound, std::move(start.passes));
+        auto chosen = previous ? detail::ChosenStart<Covariance>{*previous, {}, {}}
+                               : choose_start<Covariance>(data, passes, n_components, options, restart);
+        run.resume(chosen.state);
+        auto result = run.from(std::move(chosen.mixture), previous_bound, std::move(chosen.passes));
         stopped =
             run.report({Progress::Stage::end, restart, result.n_iter(), result.lower_bound, 0, result.converged}) ||
             result.stopped;
@@ -115,7 +115,7 @@ FitResult<Covariance> fit_passes(const Passes<Covariance>& passes, const Mixture
                                  RunState* state = nullptr) {
   require(options.tol >= 0 && options.reg_covar >= 0 && options.max_iter >= 0,
           "tol, reg_covar and max_iter must not be negative");
-  detail::Run<Covariance> run(passes, start.n_components(), options, 0);
+  detail::Run<Covariance> run(passes, options, 0);
   if (state) run.resume(*state);
   auto result = run.from(start, previous_bound);
   result.events = run.events();

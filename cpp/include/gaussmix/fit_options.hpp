@@ -65,7 +65,9 @@ struct FitOptions {
   int n_threads = 1;    ///< at most; the result has the same bits with any number
   bool single = false;  ///< round the parameters of the result to float, and its lower bound with them
   bool score_result = true;  ///< whether a last pass finds the lower bound of the result; else it is minus infinity
-  std::function<bool(const Progress&)> callback;  ///< true stops the fit; the best model so far is returned
+  /// True stops the fit; the best model so far is returned. Called on the thread that called `fit`, which leads a team then:
+  /// loops of OpenMP in it have one thread, and a process that is forked in it must end in it.
+  std::function<bool(const Progress&)> callback;
 };
 
 /// What `fit` found.

@@ -183,20 +183,20 @@ class LogProb {
     block.log_norm -= 0.5 * block.distances;
   }
 
-  /// The first rows of block.offset = (x - mu_k) * scale of the rows with a responsibility for component k, and block.share
+  /// The first rows of block.offset = (x - about) * scale of the rows with a responsibility for component k, and block.share
   /// = that times their weight; their number.
-  Index centre_responsible(BlockBuffers<Covariance>& block, Index k) const {
+  Index centre_responsible(BlockBuffers<Covariance>& block, Index k, const Eigen::Ref<const RowVector>& about) const {
     block.share = block.responsibilities().col(k).cwiseProduct(block.weights);
     block.responsible.clear();
     for (Index i = 0; i < block.rows(); ++i)
       if (block.share(i) != 0) block.responsible.push_back(i);
     const auto n = static_cast<Index>(block.responsible.size());
     if (2 * n > block.rows()) {
-      centre(block.x, k, block.offset);
+      centre(block.x, about, block.offset);
       return block.rows();
     }
     for (Index i = 0; i < n; ++i) block.share(i) = block.share(block.responsible[static_cast<std::size_t>(i)]);
-    centre(block.x(block.responsible, Eigen::all), k, block.offset);
+    centre(block.x(block.responsible, Eigen::all), about, block.offset);
     return n;
   }
 
@@ -344,19 +344,17 @@ class LogProb {
     return products_ == Products::none || !(std::numeric_limits<double>::epsilon() * kappa <= dense_limit);
   }
 
-  /// The first rows of offset = (x - mu_k) * scale: from rows themselves, so that it keeps the digits that they have.
+  /// The first rows of offset = (x - about) * scale: from rows themselves, so that it keeps the digits that they have.
   template <class Values>
-  void centre(const Values& x, Index k, Block& offset) const {
+  void centre(const Values& x, const Eigen::Ref<const RowVector>& about, Block& offset) const {
     constexpr double largest = 1e150;  // its square is still a number
-    offset.topRows(x.rows()) = ((x.rowwise() - means_.row(k)).array().rowwise() * frame_.scale.array())
-                                   .cwiseMin(largest)
-                                   .cwiseMax(-largest)
-                                   .matrix();
+    offset.topRows(x.rows()) =
+        ((x.rowwise() - about).array().rowwise() * frame_.scale.array()).cwiseMin(largest).cwiseMax(-largest).matrix();
   }
 
   /// Puts log-densities of component k into the table, from the rows themselves.
   void set_centred(BlockBuffers<Covariance>& block, Index k) const {
-    centre(block.x, k, block.offset);
+    centre(block.x, means_.row(k), block.offset);
     Covariance::squared_norms(block.offset, factor(k), block.distances);
     block.table.col(k).head(block.rows()) = constants_(k) - 0.5 * block.distances.array().min(largest_distance);
   }

@@ -108,19 +108,23 @@ class Team {
   std::atomic<bool> ended_{false};
 };
 
-/// The team that this thread leads, where it is not in a loop of it.
+/// The team that this thread leads.
 inline thread_local Team* led_team = nullptr;
 
-/// Leads a team for as long as it lives; none, if that is null.
-class Lead {
+/// Whether this thread is in a task: what that calls runs on this thread alone.
+inline thread_local bool in_task = false;
+
+/// Sets something for as long as it lives.
+template <class T>
+class Scoped {
  public:
-  explicit Lead(Team* team) : before_(std::exchange(led_team, team)) {}
-  ~Lead() { led_team = before_; }
-  Lead(const Lead&) = delete;
-  Lead& operator=(const Lead&) = delete;
+  Scoped(T& variable, T value) : variable_(variable), before_(std::exchange(variable, value)) {}
+  ~Scoped() { variable_ = before_; }
+  Scoped(const Scoped&) = delete;
+  Scoped& operator=(const Scoped&) = delete;
 
  private:
-  Team* before_;
+  T &variable_, before_;
 };
 
 }  // namespace detail
@@ -131,13 +135,13 @@ class Lead {
 template <class Body>
 void with_team([[maybe_unused]] int n_threads, const Body& body) {
 #ifdef _OPENMP
-  if (n_threads > 1 && !detail::led_team && !detail::forked()) {
+  if (n_threads > 1 && !detail::led_team && !detail::in_task && !detail::forked()) {
     detail::Team team;
     std::exception_ptr failure;
 #pragma omp parallel num_threads(n_threads)
     if (omp_get_thread_num() == 0) {
       try {
-        const detail::Lead lead(&team);
+        const detail::Scoped<detail::Team*> lead(detail::led_team, &team);
         body();
       } catch (...) {
         failure = std::current_exception();
@@ -159,12 +163,12 @@ template <class Task>
 void parallel_for(Index n_tasks, int n_threads, const Task& task) {
   [[maybe_unused]] const int team = static_cast<int>(std::min<Index>(n_tasks, n_threads));
 #ifdef _OPENMP
-  if (team > 1 && !detail::forked()) {
+  if (team > 1 && !detail::in_task && !detail::forked()) {
     std::exception_ptr failure;
     std::mutex one_at_a_time;  // a critical section would be shared by all callers of the process
     std::atomic<Index> next{0};
     const auto work = [&] {
-      const detail::Lead nobody(nullptr);
+      const detail::Scoped<bool> busy(detail::in_task, true);
       for (Index i = next++; i < n_tasks; i = next++) {
         try {
           task(i);

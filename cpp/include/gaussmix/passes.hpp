@@ -19,8 +19,10 @@ class Passes {
  public:
   virtual ~Passes() = default;
 
-  /// The statistics of all rows under a model of K components in d dimensions, by at most those products of features.
-  virtual Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products) const = 0;
+  /// The statistics of all rows under a model of K components in d dimensions, by at most those products of features. With
+  /// points `about`, K x d and near the new means, moments are taken about these, by no products, so that nothing cancels.
+  virtual Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products,
+                                            const Matrix* about = nullptr) const = 0;
 
   /// The mean log-likelihood sum_n w_n log p(x_n) / sum_n w_n, in nats.
   virtual double score(const Mixture<Covariance>& mixture) const = 0;
@@ -40,8 +42,9 @@ class PassesOverData : public Passes<Covariance> {
     if constexpr (Covariance::shared) total_ = total_scatter(data, n_threads);
   }
 
-  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products) const override {
-    return gaussmix::accumulate(mixture, data_, n_threads_, products, total_ ? &*total_ : nullptr);
+  Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products,
+                                    const Matrix* about = nullptr) const override {
+    return gaussmix::accumulate(mixture, data_, n_threads_, products, total_ ? &*total_ : nullptr, about);
   }
 
   double score(const Mixture<Covariance>& mixture) const override {

@@ -31,9 +31,8 @@ inline constexpr double little_difference = 1e-6;
 template <class Covariance>
 class Run {
  public:
-  Run(const Passes<Covariance>& passes, Index n_components, const FitOptions& options, int restart)
+  Run(const Passes<Covariance>& passes, const FitOptions& options, int restart)
       : passes_(passes),
-        k_(n_components),
         options_(options),
         restart_(restart),
         // A tolerance that the rounding of floats would hide asks for double.
@@ -83,18 +82,16 @@ class Run {
 
   bool report(const Progress& progress) const { return options_.callback && options_.callback(progress); }
 
-  /// The passes of a few iterations and one more, for the likelihood: fewer where that has come to rest. `mixture` becomes the
-  /// model of the last pass.
-  std::vector<Statistics<Covariance>> short_run(Mixture<Covariance>& mixture) {
-    constexpr std::size_t iterations = 5;
+  /// The passes of so many iterations and one more, for the likelihood: fewer where that changes by no more than `little`.
+  /// `mixture` becomes the model of the last pass.
+  std::vector<Statistics<Covariance>> short_run(Mixture<Covariance>& mixture, std::size_t iterations, double little) {
     std::vector<Statistics<Covariance>> passes;
     double previous = std::numeric_limits<double>::quiet_NaN();
     while (true) {
       passes.push_back(passes_.accumulate(mixture, products_));
       const double bound = passes.back().mean_log_likelihood();
       // Random responsibilities begin at a saddle, where the likelihood hardly changes either.
-      const bool rests =
-          options_.initialization != Initialization::random && std::abs(bound - previous) <= 0.1 * little_difference;
+      const bool rests = options_.initialization != Initialization::random && std::abs(bound - previous) <= little;
       if (passes.size() > iterations || rests) return passes;
       previous = bound;
       mixture = maximize_repaired(passes.back(), &mixture).first;
@@ -121,10 +118,12 @@ class Run {
     } catch (const DegenerateData&) {
       if (!previous) throw;
     }
+    // Where a component moves by 1e8 of its deviations, or its rows are far narrower than its model, moments about another point
+    // cancel to less than their rounding. About the new means they are the same, and do not.
     if (previous && (collapsed || narrowed(mixture, *previous, repairs.starved))) {
       const std::vector<Index> suspected(repairs.floored.begin() + static_cast<std::ptrdiff_t>(floored_.size()),
                                          repairs.floored.end());
-      again = about_new_means(statistics, *previous);
+      again = passes_.accumulate(*previous, Products::none, &statistics.means);
       collapsed = collapses(*again, {});
       std::vector<Index> singular;
       for (const Index m : suspected)
@@ -166,15 +165,6 @@ class Run {
     return false;
   }
 
-  /// Statistics of the model with its means moved, and nothing else: a conditional M-step (Meng and Rubin, "Maximum
-  /// likelihood estimation via the ECM algorithm", 1993), so that the likelihood does not fall. Where a component moves by
-  /// 1e8 of its deviations, or its rows are far narrower than its model, moments about another point cancel to less than
-  /// their rounding. All components take that step.
-  Statistics<Covariance> about_new_means(const Statistics<Covariance>& statistics, Mixture<Covariance> model) const {
-    model.means = statistics.means;
-    return passes_.accumulate(model, Products::none);
-  }
-
   /// Each kind of event once a component and restart.
   void note(Event::Cause cause, Index component) {
     for (const Event& e : events_)
@@ -213,7 +203,6 @@ class Run {
   }
 
   const Passes<Covariance>& passes_;
-  Index k_;
   const FitOptions& options_;
   int restart_;
   Products products_;
