@@ -305,8 +305,11 @@ void bind_mixture(py::module_& m, py::dict& types) {
                   py::arg("state"), py::arg("score_result") = true);
   type.def(
       "accumulate",
-      [](const Bound& b, const BoundData& data, int n_threads, const std::optional<Matrix>& about) {
-        if (about) return accumulate(b.mixture, data.data, n_threads, Products::none, nullptr, &*about);
+      [](const Bound& b, const BoundData& data, int n_threads, const std::optional<DoubleArray>& about) {
+        if (about) {
+          const Matrix points = to_matrix(*about, b.mixture.n_components());
+          return accumulate(b.mixture, data.data, n_threads, Products::none, nullptr, &points);
+        }
         // In double, as those of other parts of the rows may be.
         return accumulate(b.log_prob(n_threads), data.data, n_threads);
       },

@@ -1305,3 +1305,14 @@ def test_a_file_ten_times_larger_than_memory(tmp_path, dtype):
         # Standard normal rows have about this density under a mixture of them.
         assert float(done.stdout) == pytest.approx(-0.5 * d * (1 + np.log(2 * np.pi)), rel=1e-2)
     assert "MemoryError" in run("copy").stderr
+
+
+def test_components_that_narrow_are_summed_again_as_in_memory(covariance_type):
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(300, 3)), 5 + 1e-3 * rng.normal(size=(300, 3))])
+    start = explicit_start(X, 6, covariance_type) | {"max_iter": 6, "tol": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        in_memory = GaussianMixture(**start).fit(X)
+        in_parts = chunked.fit(cut(X, None, [100, 250, 400]), **start)
+    np.testing.assert_allclose(in_parts.lower_bounds_, in_memory.lower_bounds_, rtol=1e-9, atol=1e-9)
