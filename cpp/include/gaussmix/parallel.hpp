@@ -58,7 +58,7 @@ class Team {
       work_ = &work;
       places_ = helpers;
     }
-    called_.notify_all();
+    for (int i = 0; i < helpers; ++i) called_.notify_one();  // a large team may have many more
     work();
     std::unique_lock<std::mutex> lock(mutex_);
     places_ = 0;

@@ -84,10 +84,12 @@ class Run {
 
   /// The passes of so many iterations and one more, for the likelihood: fewer where that changes by no more than `little`.
   /// `mixture` becomes the model of the last pass.
+  /// \throws Stopped if the callback asks for it
   std::vector<Statistics<Covariance>> short_run(Mixture<Covariance>& mixture, std::size_t iterations, double little) {
     std::vector<Statistics<Covariance>> passes;
     double previous = std::numeric_limits<double>::quiet_NaN();
     while (true) {
+      if (report({Progress::Stage::seeding, restart_, 0, 0, 0, false})) throw Stopped();
       passes.push_back(passes_.accumulate(mixture, products_));
       const double bound = passes.back().mean_log_likelihood();
       // Random responsibilities begin at a saddle, where the likelihood hardly changes either.
