@@ -19,9 +19,9 @@ enum class Kernel { dense, single, whitened, shifted, centred };
 /// Buffers for one block of rows: what goes through the E-step. One for each thread.
 template <class Covariance>
 struct BlockBuffers {
-  Block x;                                   ///< rows as they are; for moments about the means
+  Block x;                                   ///< rows as they are; for what goes centred
   FeaturePanels<Covariance, double> panels;  ///< rows in the frame, or whitened, and phi of them in the dense kernel
-  Block offset;                              ///< (x - mu_k) * scale, or `z`, in whole panels
+  Block offset;                              ///< (x - a point) * scale, or `z`, in whole panels
   Vector distances;                          ///< |z|^2, then |y|^2 or |U_k^T offset|^2
   Block table;         ///< weighted log-densities, then r_nk but for a factor; whole panels of rows
   Vector inverse_sum;  ///< the factor of each row
