@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from bench.python.peers import PEERS
 from bench.python.timing import seconds
@@ -30,6 +31,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def blas() -> str:
+    """Return the library by which NumPy multiplies matrices, and the processor that it takes this one for."""
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    libraries.sort(key=lambda library: "numpy" not in library["filepath"])  # SciPy has its own
+    if not libraries:
+        return "an unknown BLAS"
+    first = libraries[0]
+    kernels = first.get("architecture")
+    return f"{first['internal_api']} {first['version']}" + (f" with kernels of {kernels}" if kernels else "")
+
+
 def describe() -> dict[str, Any]:
     """Return what a reader of the times wants to know."""
     return {
@@ -39,6 +51,7 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "instruction set": _dispatch.isa,
         "compiler": _dispatch.core.config["compiler"],
+        "BLAS": blas(),
         "versions": {
             "Python": platform.python_version(),
             "NumPy": version("numpy"),

@@ -35,7 +35,7 @@ def machine(results: Results) -> str:
         f"{told['cores']} cores of {told['processor']}, {told['system']}, {told['threads']} threads, "
         f"{told['instruction set']}, {told['compiler']}. {names}. "
         + (f"Not installed: {missing}. " if missing else "")
-        + f"NumPy's DGEMM: best {max(results.dgemm):.0f} GFLOP/s; median {np.median(results.dgemm_before):.0f} before "
+        + f"NumPy's DGEMM, by {told['BLAS']}: best {max(results.dgemm):.0f} GFLOP/s; median {np.median(results.dgemm_before):.0f} before "
         f"and {np.median(results.dgemm_after or [np.nan]):.0f} after the {results.minutes:.0f} minutes of the run."
     )
 
