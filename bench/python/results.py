@@ -10,6 +10,7 @@ from bench.python.clusters import Cluster
 from bench.python.iterations import Comparison
 from bench.python.memory import Memory
 from bench.python.scaling import Growth, Precision, Threads
+from bench.python.seeds import SeedComparison
 from bench.python.streams import StreamComparison
 
 
@@ -23,6 +24,7 @@ class Results:
     minutes: float = 0.0
     iterations: list[Comparison] = field(default_factory=list)
     calls: list[CallTiming] = field(default_factory=list)
+    seeds: list[SeedComparison] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
     threads: list[Threads] = field(default_factory=list)
     growth: list[Growth] = field(default_factory=list)

@@ -22,10 +22,11 @@ from bench.python.memory import compare_memory
 from bench.python.plots import save_plots
 from bench.python.results import Results
 from bench.python.scaling import COVARIANCE_TYPES, compare_precision, grow, scale_threads
+from bench.python.seeds import compare_seeds
 from bench.python.sizes import FULL, SHORT, TINY, Sizes
 from bench.python.streams import compare_stream
 
-PARTS = ("iterations", "calls", "memory", "threads", "growth", "precision", "streams", "clusters")
+PARTS = ("iterations", "calls", "seeds", "memory", "threads", "growth", "precision", "streams", "clusters")
 
 
 def measure(results: Results, sizes: Sizes, parts: list[str], repeats: int) -> Iterator[str]:
@@ -36,6 +37,9 @@ def measure(results: Results, sizes: Sizes, parts: list[str], repeats: int) -> I
     for call in calls(sizes.calls) if "calls" in parts and sizes.calls else []:
         results.calls.append(compare_call(call, repeats))
         yield call.name
+    for problem in sizes.seeded if "seeds" in parts else []:
+        results.seeds.append(compare_seeds(problem, sizes.seeds))
+        yield f"{sizes.seeds} seeds, {problem.name}"
     for problem, names in sizes.memory if "memory" in parts else []:
         results.memory.append(compare_memory(problem, names))
         yield f"memory, {problem.name}"

@@ -19,6 +19,10 @@ class Sizes(NamedTuple):
     ----------
     iterations, threads, precision : list of Problem
         Problems of these parts.
+    seeded : list of Problem
+        What is fitted with the defaults.
+    seeds : int
+        From so many seeds.
     memory : list of (Problem, tuple of str)
         Problems, and the libraries measured; none means all.
     base : Problem
@@ -44,6 +48,8 @@ class Sizes(NamedTuple):
     iterations: list[Problem]
     threads: list[Problem]
     precision: list[Problem]
+    seeded: list[Problem]
+    seeds: int
     memory: list[tuple[Problem, tuple[str, ...]]]
     base: Problem
     growth: dict[str, tuple[int, ...]]
@@ -95,6 +101,19 @@ FULL = Sizes(
         Problem(50_000, 64, 32, data="apart"),
         Problem(200_000, 32, 32, "diag"),
     ],
+    seeded=[
+        *(Problem(10_000, 10, 5, kind) for kind in TYPES),
+        *(Problem(100_000, 4, 8, kind) for kind in TYPES),
+        Problem(50_000, 16, 16, data="apart"),
+        Problem(569, 30, 4, data="breast cancer"),
+        Problem(569, 30, 4, "diag", data="breast cancer"),
+        Problem(1_797, 41, 10, data="digits"),
+        Problem(1_797, 41, 10, "diag", data="digits"),
+        Problem(1_797, 41, 110, data="digits"),
+        Problem(100_000, 3, 8, data="pixels"),
+        Problem(10_000, 64, 8, data="patches"),
+    ],
+    seeds=8,
     memory=[
         (Problem(200_000, 16, 32), ()),
         (Problem(1_000_000, 16, 64), ("gaussmix", "scikit-learn", "oneDAL")),
@@ -130,6 +149,8 @@ SHORT = Sizes(
     ],
     threads=[Problem(3_125, 4, 8), Problem(31_250, 4, 8), Problem(39_062, 16, 16)],
     precision=[Problem(20_000, 16, 16)],
+    seeded=[Problem(5_000, 8, 4)],
+    seeds=2,
     memory=[(Problem(100_000, 8, 16), ("gaussmix", "scikit-learn"))],
     base=Problem(5_000, 8, 8),
     growth={"n": (2_500, 5_000, 10_000), "d": (8, 16, 32), "k": (8, 16, 32)},
@@ -146,6 +167,8 @@ TINY = Sizes(
     iterations=[*(Problem(300, 2, 2, kind) for kind in TYPES), Problem(300, 41, 2, "diag", data="digits")],
     threads=[Problem(300, 2, 2)],
     precision=[Problem(300, 2, 2)],
+    seeded=[Problem(300, 2, 2)],
+    seeds=2,
     memory=[(Problem(300, 2, 2), ("gaussmix",))],
     base=Problem(300, 2, 2),
     growth={"n": (300, 600), "d": (2, 4), "k": (2, 4)},

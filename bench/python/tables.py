@@ -35,8 +35,9 @@ def machine(results: Results) -> str:
         f"{told['cores']} cores of {told['processor']}, {told['system']}, {told['threads']} threads, "
         f"{told['instruction set']}, {told['compiler']}. {names}. "
         + (f"Not installed: {missing}. " if missing else "")
-        + f"NumPy's DGEMM, by {told['BLAS']}: best {max(results.dgemm):.0f} GFLOP/s; median {np.median(results.dgemm_before):.0f} before "
-        f"and {np.median(results.dgemm_after or [np.nan]):.0f} after the {results.minutes:.0f} minutes of the run."
+        + f"NumPy's DGEMM, by {told['BLAS']}: best {max(results.dgemm):.0f} GFLOP/s; "
+        f"median {np.median(results.dgemm_before):.0f} before and {np.median(results.dgemm_after or [np.nan]):.0f} "
+        f"after the {results.minutes:.0f} minutes of the run."
     )
 
 
@@ -118,6 +119,16 @@ def markdown(results: Results) -> str:
                 for c in results.calls]  # fmt: skip
         head = ["call", "gaussmix ms", "scikit-learn's time by ours", "difference of likelihoods or means"]
         parts += ["Whole calls:", table(head, rows)]
+    if results.seeds:
+        rows = [[s.problem, number(s.milliseconds), number(s.ratio),
+                 *(f"{s.ahead(of_all):+.0e}" for of_all in ("mean", "min", "max"))] for s in results.seeds]  # fmt: skip
+        head = ["n x d, K, type", "gaussmix ms", "scikit-learn's time by ours", "mean", "worst", "best"]
+        count = len(results.seeds[0].likelihoods["gaussmix"])
+        parts += [
+            f"Fits with the defaults from {count} seeds; the mean, the worst and the best of their log-likelihoods "
+            "less those of scikit-learn's, nats a row:",
+            table(head, rows),
+        ]
     if results.memory:
         parts += ["Memory above the rows, MB:", _memory(results)]
     if results.threads:

@@ -33,7 +33,7 @@ def test_it_runs_and_writes_everything(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
     results = json.loads((tmp_path / "all.json").read_text())
-    for part in ("iterations", "calls", "memory", "threads", "growth", "precision", "streams", "clusters"):
+    for part in ("iterations", "calls", "seeds", "memory", "threads", "growth", "precision", "streams", "clusters"):
         assert results[part], part
     for comparison in results["iterations"]:
         verdicts = {timing["library"]: timing["verdict"] for timing in comparison["timings"]}
