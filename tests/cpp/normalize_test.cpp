@@ -81,6 +81,43 @@ TEST(Normalize, zero_is_exact_and_what_lies_far_below_is_nothing) {
   }
 }
 
+/// The largest error of the logarithm of numbers from 1 on, in units of eps (1 + log x), and where it is.
+template <class Scalar>
+std::pair<double, Scalar> worst_logarithm() {
+  using Packet = gaussmix::detail::Packet<Scalar>;
+  constexpr Index size = gaussmix::detail::packet_size<Scalar>;
+  std::pair<double, Scalar> worst{0, Scalar{0}};
+  const auto look = [&](Scalar argument) {
+    alignas(64) Scalar values[size];
+    std::fill_n(values, size, argument);
+    Packet x[1] = {Eigen::internal::pload<Packet>(values)};
+    gaussmix::detail::log_from_one<Scalar>(x);
+    Eigen::internal::pstore(values, x[0]);
+    const Real expected = std::log(Real{argument});
+    const Real unit = (1 + expected) * Real{std::numeric_limits<Scalar>::epsilon()};
+    for (const Scalar value : values)
+      worst = std::max(worst, {static_cast<double>(std::abs(value - expected) / unit), argument});
+  };
+  for (Scalar x = 1; x < Scalar(1e9); x *= Scalar(1.0003)) look(x);
+  for (const Scalar step : {Scalar(1e-3), std::numeric_limits<Scalar>::epsilon()})
+    for (int i = -3000; i < 3000; ++i) {
+      if (i >= 0) look(1 + static_cast<Scalar>(i) * step);
+      look(std::sqrt(Scalar(2)) * (1 + static_cast<Scalar>(i) * step / 20));  // where the exponent changes
+    }
+  return worst;
+}
+
+TEST(Normalize, logarithm_is_right_to_its_last_digits) {
+  const auto of_double = worst_logarithm<double>();
+  EXPECT_LT(of_double.first, 1) << of_double.second;
+  const auto of_float = worst_logarithm<float>();
+  EXPECT_LT(of_float.first, 1) << of_float.second;
+  using Packet = gaussmix::detail::Packet<double>;
+  Packet one[1] = {Eigen::internal::pset1<Packet>(1.0)};
+  gaussmix::detail::log_from_one<double>(one);
+  EXPECT_EQ(Eigen::internal::pfirst(one[0]), 0);
+}
+
 TEST(Normalize, equals_the_reference) {
   for (const Index n : {1, 5, 24, 61})
     for (const Index k : {1, 2, 9, 40}) {

@@ -4,7 +4,8 @@
 //
 // A panel of rows at a time, in registers. The exponential is of numbers that are not positive and whose results near the
 // smallest number are dropped, so that a polynomial and a shift of the exponent do, without a division. All e_nk are kept
-// times one power of two, such that those to be dropped are the ones whose shifted exponent is that of 0.
+// times one power of two, such that those to be dropped are the ones whose shifted exponent is that of 0. The logarithm is of
+// a sum of which one term is 1.
 #pragma once
 
 #include <algorithm>
@@ -92,6 +93,69 @@ EIGEN_ALWAYS_INLINE void exp_not_positive(Packet<Scalar> (&x)[N]) {
   });
 }
 
+/// What the logarithm of a type needs to know of it. `root_half` are the bits of the root of 1/2, `whole` those of the number
+/// from which on all are whole. `series` are the coefficients of the polynomial P that is nearest to
+/// (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2 where (1 + s) / (1 - s) lies between the roots of 1/2 and 2: the logarithm is right
+/// to 2e-18 before they are rounded, of floats to 1e-9 (Remez).
+template <class Scalar>
+struct Logarithm;
+template <>
+struct Logarithm<double> {
+  using Bits = std::uint64_t;
+  static constexpr Bits root_half = 0x3fe6a09e667f3bcd, whole = 0x4330000000000000;
+  static constexpr int fraction = 52;
+  static constexpr double series[] = {0.66666666666666697291, 0.39999999999898444811, 0.28571428626399253427,
+                                      0.22222211072836892658, 0.18182893219063329341, 0.15331596948779520249,
+                                      0.14617872817926538341};
+};
+template <>
+struct Logarithm<float> {
+  using Bits = std::uint32_t;
+  static constexpr Bits root_half = 0x3f3504f3, whole = 0x4b000000;
+  static constexpr int fraction = 23;
+  static constexpr float series[] = {0.666666852717f, 0.399887165739f, 0.295821508399f};
+};
+
+/// log(x) for finite numbers from 1 on, in place, to eps (1 + log(x)).
+///
+/// x = 2^n m with m between the roots of 1/2 and 2, f = m - 1, s = f / (2 + f): log m = 2 s + s^3 P(s^2) = f - s (f - s^2 P).
+template <class Scalar, int N>
+EIGEN_ALWAYS_INLINE void log_from_one(Packet<Scalar> (&x)[N]) {
+  using Eigen::internal::pmadd;
+  using Eigen::internal::pmul;
+  using Eigen::internal::pset1;
+  using Eigen::internal::psub;
+  using Vector = Packet<Scalar>;
+  using Type = Logarithm<Scalar>;
+  constexpr int degree = static_cast<int>(std::size(Type::series)) - 1;
+  Vector n[N], f[N], s[N], square[N], sum[N];
+  unroll<N>([&](int i) {
+    // Eigen has no arithmetic of a packet's bits; compilers see some here.
+    typename Type::Bits bits[packet_size<Scalar>], exponents[packet_size<Scalar>];
+    std::memcpy(bits, &x[i], sizeof bits);
+    for (Index q = 0; q < packet_size<Scalar>; ++q) {
+      const auto exponent = (bits[q] - Type::root_half) >> Type::fraction;
+      bits[q] -= exponent << Type::fraction;
+      exponents[q] = exponent | Type::whole;
+    }
+    std::memcpy(&x[i], bits, sizeof bits);
+    std::memcpy(&n[i], exponents, sizeof exponents);
+    constexpr auto whole = static_cast<Scalar>(typename Type::Bits{1} << Type::fraction);
+    n[i] = psub(n[i], pset1<Vector>(whole));
+    f[i] = psub(x[i], pset1<Vector>(1));
+    s[i] = Eigen::internal::pdiv(f[i], Eigen::internal::padd(x[i], pset1<Vector>(1)));
+    square[i] = pmul(s[i], s[i]);
+    sum[i] = pset1<Vector>(Type::series[degree]);
+  });
+  unroll<degree>([&](int t) {
+    unroll<N>([&](int i) { sum[i] = pmadd(sum[i], square[i], pset1<Vector>(Type::series[degree - 1 - t])); });
+  });
+  unroll<N>([&](int i) {
+    const Vector log_m = psub(f[i], pmul(s[i], psub(f[i], pmul(square[i], sum[i]))));
+    x[i] = pmadd(n[i], pset1<Vector>(Scalar(0.69314718055994531)), log_m);
+  });
+}
+
 }  // namespace detail
 
 /// Turns log-densities into responsibilities, but for a number of each row, in place.
@@ -130,14 +194,16 @@ void normalize(Index rows, Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>
         sum[i] = Eigen::internal::padd(sum[i], e[i]);
       });
     }
-    alignas(64) Eigen::Array<Scalar, height, 1> best, total;
+    alignas(64) Eigen::Array<Scalar, height, 1> best, total, log_total;
     detail::unroll<packets>([&](int i) {
       Eigen::internal::pstore(best.data() + i * size, largest[i]);
       Eigen::internal::pstore(total.data() + i * size, sum[i]);
+      sum[i] = Eigen::internal::pmul(sum[i], Eigen::internal::pset1<Packet>(1 / detail::Exponential<Scalar>::unit));
     });
+    detail::log_from_one<Scalar>(sum);
+    detail::unroll<packets>([&](int i) { Eigen::internal::pstore(log_total.data() + i * size, sum[i]); });
     const Eigen::Array<double, height, 1> inverse = total.inverse().template cast<double>();
-    total = (total * (1 / detail::Exponential<Scalar>::unit)).log();
-    const Eigen::Array<double, height, 1> log_sum = best.template cast<double>() + total.template cast<double>();
+    const Eigen::Array<double, height, 1> log_sum = best.template cast<double>() + log_total.template cast<double>();
     if (first + height <= rows) {
       inverse_sum.segment<height>(first) = inverse;
       log_norm.segment<height>(first) = log_sum;
