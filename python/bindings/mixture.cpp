@@ -306,14 +306,14 @@ void bind_mixture(py::module_& m, py::dict& types) {
   type.def(
       "accumulate",
       [](const Bound& b, const BoundData& data, int n_threads, const std::optional<DoubleArray>& about) {
-        if (about) {
-          const Matrix points = to_matrix(*about, b.mixture.n_components());
-          return accumulate(b.mixture, data.data, n_threads, Products::none, nullptr, &points);
-        }
+        std::optional<Matrix> points;
+        if (about) points = to_matrix(*about, b.mixture.n_components());
+        const py::gil_scoped_release unlock;
+        if (points) return accumulate(b.mixture, data.data, n_threads, Products::none, nullptr, &*points);
         // In double, as those of other parts of the rows may be.
         return accumulate(b.log_prob(n_threads), data.data, n_threads);
       },
-      py::arg("data"), py::arg("n_threads"), py::arg("about") = py::none(), py::call_guard<py::gil_scoped_release>());
+      py::arg("data"), py::arg("n_threads"), py::arg("about") = py::none());
   type.def("arrays", [](const Bound& b) {
     return py::make_tuple(to_array(b.mixture.weights), to_array(b.mixture.means), to_array(b.mixture.covariances),
                           to_array(b.mixture.precisions_cholesky));

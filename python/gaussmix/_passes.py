@@ -571,7 +571,20 @@ class Passes:
         return part.value
 
     def accumulate(self, mixture: core.Mixture, about: NDArray[np.float64] | None = None) -> core.Statistics:
-        """Return the statistics of all rows: the E-step. Moments `about` points near the new means cannot cancel."""
+        """Return the statistics of all rows: the E-step.
+
+        Parameters
+        ----------
+        mixture : core.Mixture
+            The model.
+        about : ndarray of shape (n_components, n_features), default=None
+            Points near the new means, about which moments cannot cancel; without, the core chooses.
+
+        Returns
+        -------
+        statistics : core.Statistics
+            Counts, means and covariances under its responsibilities, and its log-likelihood.
+        """
         sums = self.run(partial(_accumulate, _Model(self._type, mixture), self.n_threads, about), _Sums.merge)
         assert sums is not None  # the first pass found rows with a weight
         return sums.statistics

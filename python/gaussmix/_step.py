@@ -54,7 +54,20 @@ class Step:
         self._n_threads = threads(estimator.n_threads)
 
     def accumulate(self, mixture: core.Mixture, about: NDArray[np.float64] | None = None) -> core.Statistics:
-        """Return the statistics that the M-step takes, of a second call anew; `about` as of all passes."""
+        """Return the statistics of the stream with this batch, which counts once however often this is called.
+
+        Parameters
+        ----------
+        mixture : core.Mixture
+            The model of the E-step.
+        about : ndarray of shape (n_components, n_features), default=None
+            Points near the new means, about which moments cannot cancel; without, the core chooses.
+
+        Returns
+        -------
+        statistics : core.Statistics
+            What the M-step takes.
+        """
         of_batch = mixture.accumulate(self._batch.data(), self._n_threads, about)
         s = self._before
         self.statistics = type(s)(s.counts, s.means, s.covariances, s.log_likelihood, s.total_weight)

@@ -4,8 +4,8 @@
 //
 // dense blocks:    S = Phi^T (w o R), moments about the origin of the frame
 // whitened blocks: the same of U^T z, about that origin
-// centred blocks:  for each k the moments of x - mu_k, so that nothing cancels, over the rows that have a part in k; those
-//                  of shifted blocks too
+// centred blocks:  for each k the moments of x - mu_k, or about a point that is given for it, so that nothing cancels, over
+//                  the rows that have a part in k; those of shifted blocks too
 // screened blocks: the same, over the rows that can matter to k
 // all leave as     mu = ref + M1 / N,   Sigma = M2 / N - (M1 / N)(M1 / N)^T
 //
@@ -174,11 +174,11 @@ struct Sums {
 /// \param n_threads  threads at most
 /// \param total      if given, the `total_scatter` of these rows and weights: a shared covariance needs no other, unless
 ///                   some rows are so far out that dense would blur them, or all must go centred
-/// \param about      if given, K x d: points near the new means, about which moments cannot cancel, of a model that is to
-///                   go centred
+/// \param about      if given, K x d: points near the new means, about which moments cannot cancel, of a model that allows no
+///                   products
 /// \returns counts, means and covariances under the responsibilities of the model, and its log-likelihood; a component
 ///          without a count keeps the mean that it has
-/// \throws std::invalid_argument if the sizes differ
+/// \throws std::invalid_argument if the sizes differ, or the model allows products where points are given
 /// \throws DegenerateData if the squares of the data overflow
 template <class Covariance>
 Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Data& data, int n_threads = 1,
@@ -187,6 +187,8 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
   const Index k = log_prob.n_components(), d = log_prob.n_features();
   require(!total || total->centre.size() == d, "the total scatter must have as many features as the data");
   require(!about || (about->rows() == k && about->cols() == d), "moments must be about one point for each component");
+  require(!about || log_prob.products() == Products::none,
+          "moments are about given points where no products are allowed");
   const Matrix& reference = about ? *about : log_prob.means();
   const Index block_rows = Screen<Covariance>::block_rows(data.rows(), d, k);
   const Screen<Covariance> screen(log_prob, block_rows, n_threads);
@@ -241,12 +243,7 @@ Statistics<Covariance> accumulate(const LogProb<Covariance>& log_prob, const Dat
         });
     };
     lanes.for_blocks(lane, [&](Index first, Index rows) {
-      if (about) {  // pairs of the screen are about the means of the model
-        log_prob.expect(data, first, rows, block);
-        add_block();
-      } else {
-        screen.expect(data, first, rows, screened, block, add_screened, add_block);
-      }
+      screen.expect(data, first, rows, screened, block, add_screened, add_block);
     });
   });
 

@@ -57,8 +57,8 @@ inline constexpr Index single_rows = 8192;
 /// agree with the whole, `accumulate` is asked for exact products.
 inline bool may_be_single(const Data& data) { return data.rows() >= single_rows && data.single(); }
 
-/// Products of features that a pass may take: none, so that every block goes centred and its moments are about the means
-/// of the model; those of double; or those of float as well, where the block allows it.
+/// Products of features that a pass may take: none, so that every block goes centred, and its moments may be about any point
+/// of each component; those of double; or those of float as well, where the block allows it.
 enum class Products { none, full, single };
 
 /// About the flops that the log-densities of n rows take, and as many their statistics: 2 D for each row and component, 20
@@ -111,6 +111,7 @@ class LogProb {
 
   Index n_components() const { return means_.rows(); }
   Index n_features() const { return means_.cols(); }
+  Products products() const { return products_; }
   const Frame& frame() const { return frame_; }
   const Matrix& means() const { return means_; }
   const Matrix& factors() const { return factors_; }  ///< U_k, in the frame

@@ -9,6 +9,7 @@
 #include "gaussmix/accumulate.hpp"
 #include "gaussmix/degenerate.hpp"
 #include "gaussmix/predict.hpp"
+#include "gaussmix/spread.hpp"
 
 namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
@@ -52,12 +53,8 @@ class PassesOverData : public Passes<Covariance> {
   }
 
   Matrix worst_rows(const Mixture<Covariance>& mixture, Index count) const override {
-    const auto rows = gaussmix::worst_rows(LogProb<Covariance>(mixture, n_threads_), data_,
-                                           static_cast<std::size_t>(count), n_threads_);
-    Matrix result(static_cast<Index>(rows.size()), data_.cols());
-    for (std::size_t i = 0; i < rows.size(); ++i)
-      for (Index j = 0; j < data_.cols(); ++j) result(static_cast<Index>(i), j) = data_(rows[i], j);
-    return result;
+    return row_values(data_, gaussmix::worst_rows(LogProb<Covariance>(mixture, n_threads_), data_,
+                                                  static_cast<std::size_t>(count), n_threads_));
   }
 
   bool degenerate(const Statistics<Covariance>& statistics) const override {

@@ -82,6 +82,7 @@ class Screen {
   /// \param rows  of a block
   Screen(const LogProb<Covariance>& log_prob, Index rows, int n_threads) : log_prob_(log_prob) {
     const Index k = log_prob.n_components(), d = log_prob.n_features(), features = Covariance::features(d);
+    if (log_prob.products() == Products::none) return;
     if (Covariance::shared || k < 8 || 22 * static_cast<double>(features) < GAUSSMIX_SCREEN_COST) return;
     if (!(log_prob.mean_norms().maxCoeff() < farthest)) return;
     const auto finite = [](double c) { return std::isfinite(c) ? c : 0.0; };  // not of a weight of 0
