@@ -88,6 +88,26 @@ TEST(ParallelFor, uses_more_than_one_thread_where_asked) {
   EXPECT_TRUE(run_side_by_side());
 }
 
+TEST(ParallelFor, of_several_exceptions_the_first_task_s_comes_out) {
+  for (const int n_threads : {1, 4}) {
+    std::atomic<bool> later_has_thrown{n_threads == 1};
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    try {
+      parallel_for(8, n_threads, [&](Index i) {
+        if (i == 5) {
+          later_has_thrown = true;
+          throw std::runtime_error("5");
+        }
+        while (i == 2 && !later_has_thrown && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+        if (i == 2) throw std::runtime_error("2");
+      });
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const std::runtime_error& e) {
+      EXPECT_STREQ(e.what(), "2");
+    }
+  }
+}
+
 TEST(WithTeam, every_task_of_every_loop_runs_once) {
   for (const int n_threads : {0, 1, 2, 8}) {
     std::vector<std::atomic<int>> runs(100);
@@ -118,6 +138,11 @@ TEST(WithTeam, an_exception_of_a_task_or_of_the_body_comes_out) {
     EXPECT_EQ(gaussmix::detail::led_team, nullptr);
     std::atomic<int> ended{0};
     bool caught = false;
+#ifdef _OPENMP
+    const bool has_team = n_threads > 1;
+#else
+    constexpr bool has_team = false;
+#endif
     gaussmix::with_team(n_threads, [&] {
       try {
         parallel_for(50, n_threads, [&](Index i) {
@@ -126,12 +151,12 @@ TEST(WithTeam, an_exception_of_a_task_or_of_the_body_comes_out) {
         });
       } catch (const std::runtime_error&) {
         caught = true;
-        EXPECT_EQ(ended, n_threads == 1 ? 4 : 50);
+        EXPECT_EQ(ended, has_team ? 50 : 4);
       }
       parallel_for(5, n_threads, [&](Index) { ++ended; });
     });
     EXPECT_TRUE(caught);
-    EXPECT_EQ(ended, n_threads == 1 ? 9 : 55);
+    EXPECT_EQ(ended, has_team ? 55 : 9);
   }
 }
 

@@ -51,6 +51,18 @@ TYPED_TEST(AtOnce, fits) {
   }
 }
 
+TEST(StartsAtOnce, of_a_part_of_the_rows) {
+  const Matrix x = clusters(4000, 2, 7);
+  const auto fit = [&](int n_threads) {
+    gaussmix::FitOptions options;
+    options.max_iter = 2;
+    options.n_threads = n_threads;
+    return gaussmix::fit<gaussmix::Diagonal>(Data(x), 3, options).mixture;
+  };
+  const auto expected = fit(1);
+  at_once([&](int) { EXPECT_TRUE(same_bits(fit(team), expected)); });
+}
+
 TYPED_TEST(AtOnce, passes_over_doubles_and_floats) {
   for (const Data& data : {Data(this->x), Data(this->single)}) {
     const auto expected = gaussmix::accumulate(this->mixture, data, 1);

@@ -130,8 +130,8 @@ class Scoped {
 }  // namespace detail
 
 /// Calls body() with a team of `n_threads` at hand, which helps with each `parallel_for` of the body. A thread that gets no
-/// time, since others wait for something on its core and burn it (as those of a BLAS do, long after a product), is not
-/// waited for: a loop with a team of its own would, at its end. Throws what the body throws.
+/// time, since others wait for something on its core and burn it (as those of a BLAS do, long after a product), is waited for
+/// once, at the end: loops with teams of their own would each. Throws what the body throws.
 template <class Body>
 void with_team([[maybe_unused]] int n_threads, const Body& body) {
 #ifdef _OPENMP
@@ -157,14 +157,16 @@ void with_team([[maybe_unused]] int n_threads, const Body& body) {
   body();
 }
 
-/// Calls task(i) for i = 0 ... n_tasks - 1 on at most `n_threads` threads; the first exception that a task throws is
-/// thrown again here, after all have ended. One thread or one task never starts a team, nor does a task.
+/// Calls task(i) for i = 0 ... n_tasks - 1 on at most `n_threads` threads. If some throw, what the first of them in this order
+/// threw is thrown here: on one thread at once, else after all have ended. One thread or one task never starts a team, nor does
+/// a task.
 template <class Task>
 void parallel_for(Index n_tasks, int n_threads, const Task& task) {
   [[maybe_unused]] const int team = static_cast<int>(std::min<Index>(n_tasks, n_threads));
 #ifdef _OPENMP
   if (team > 1 && !detail::in_task && !detail::forked()) {
     std::exception_ptr failure;
+    Index failed = n_tasks;
     std::mutex one_at_a_time;  // a critical section would be shared by all callers of the process
     std::atomic<Index> next{0};
     const auto work = [&] {
@@ -174,7 +176,7 @@ void parallel_for(Index n_tasks, int n_threads, const Task& task) {
           task(i);
         } catch (...) {
           const std::lock_guard<std::mutex> lock(one_at_a_time);
-          if (!failure) failure = std::current_exception();
+          if (i < failed) failure = std::current_exception(), failed = i;
         }
       }
     };
