@@ -101,7 +101,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         A covariance matrix for each component, one for all, a variance for each feature of each component, or one
         variance for each component.
     tol : float, default=1e-3
-        EM ends when the mean log-likelihood changes by less, in nats a row.
+        EM ends when the mean log-likelihood changes by less, in nats a row; where the start came from a part of many
+        rows, by less than a tenth of that in the first ten iterations.
     reg_covar : float, default=1e-6
         Added to the variances, in squared units of the data.
     max_iter : int, default=100
@@ -113,7 +114,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         How a start is made: by k-means [2]_; with means at rows drawn by k-means++ or at random, and weights and
         covariances of the rows nearest to them; or by random responsibilities. Where a fit is small, each restart
         draws up to four starts and goes on from the one that is best after five iterations [3]_; of many rows it
-        does so with some that stand for all [4]_, and goes on where these iterations ended.
+        does so with some that stand for all [4]_, and begins where these iterations ended.
     weights_init : array-like of shape (n_components,), default=None
         Weights of the start.
     means_init : array-like of shape (n_components, n_features), default=None

@@ -34,7 +34,7 @@ def warn(message: str, category: type[Warning]) -> None:
 
 
 class Reporter:
-    """The callback that the core calls between iterations, restarts and steps of the seeding.
+    """The callback that the core calls between iterations, restarts, starts that are tried, and steps of a lone start.
 
     It prints as scikit-learn does, and drives scikit-learn's callbacks where some are set. What it raises (calling it
     is also what lets the interpreter deliver Ctrl-C) ends the fit, and is raised again when the best model so far is

@@ -125,6 +125,15 @@ TYPED_TEST(ChooseStart, of_many_rows_has_the_same_bits_with_any_number_of_thread
   }
 }
 
+/// The best trial over a coreset.
+template <class Covariance>
+gaussmix::detail::Trial<Covariance> best_of(const gaussmix::detail::Coreset& coreset, Index k,
+                                            const gaussmix::FitOptions& options) {
+  const Data part = coreset.data();
+  const gaussmix::detail::PassesOverCoreset<Covariance> passes(part, 1);
+  return gaussmix::detail::best_trial<Covariance>(part, passes, k, options, 0, true);
+}
+
 TYPED_TEST(ChooseStart, goes_to_all_rows_where_a_part_is_singular) {
   // Two rows alone have a value in the last feature, none of them far out.
   constexpr Index n = 5000, k = 2;
@@ -140,20 +149,71 @@ TYPED_TEST(ChooseStart, goes_to_all_rows_where_a_part_is_singular) {
   do coreset = draw_coreset(data, size, random_of(++seed), 1);
   while ((coreset.rows.col(2).array() != 0).any());
   options.seed = static_cast<std::uint64_t>(seed);
-  const Data part = coreset.data();
-  const auto of_part = gaussmix::detail::best_trial<TypeParam>(
-      part, gaussmix::detail::PassesOverCoreset<TypeParam>(part), k, options, 0, true);
+  const auto of_part = best_of<TypeParam>(coreset, k, options);
   const gaussmix::PassesOverData<TypeParam> passes(data, 1);
   const auto chosen = gaussmix::choose_start<TypeParam>(data, passes, k, options, 0);
-  if (of_part.failure || !of_part.rank.first) {
+  // What all features share is not singular.
+  EXPECT_EQ(!of_part.failure && of_part.rank.first, (std::is_same_v<TypeParam, gaussmix::Spherical>));
+  EXPECT_EQ(chosen.of_part, (std::is_same_v<TypeParam, gaussmix::Spherical>));
+  if (chosen.of_part) {
+    EXPECT_TRUE(same_bits(chosen.mixture, of_part.reached));
+  } else {
     const auto of_all = gaussmix::detail::best_trial<TypeParam>(data, passes, k, options, 0);
     ASSERT_FALSE(of_all.failure);
     EXPECT_TRUE(same_bits(chosen.mixture, of_all.start.mixture));
-  } else {
-    // What all features share is not singular.
-    EXPECT_TRUE((std::is_same_v<TypeParam, gaussmix::Spherical>));
-    EXPECT_TRUE(of_part.rank.first);
   }
+}
+
+/// Passes that are counted.
+template <class Covariance>
+struct CountedPasses : gaussmix::PassesOverData<Covariance> {
+  using gaussmix::PassesOverData<Covariance>::PassesOverData;
+  gaussmix::Statistics<Covariance> accumulate(const gaussmix::Mixture<Covariance>& mixture, gaussmix::Products products,
+                                              const Matrix* about) const override {
+    ++count;
+    return gaussmix::PassesOverData<Covariance>::accumulate(mixture, products, about);
+  }
+  mutable int count = 0;
+};
+
+TYPED_TEST(ChooseStart, of_many_rows_is_where_the_best_short_run_over_a_part_ends) {
+  constexpr Index n = 5000, k = 4;
+  const Matrix x = clusters(n, 3, 7);
+  const Data data(x);
+  const gaussmix::FitOptions options;
+  const CountedPasses<TypeParam> passes(data, 1);
+  const auto chosen = gaussmix::choose_start<TypeParam>(data, passes, k, options, 0);
+  EXPECT_EQ(passes.count, 0);
+  EXPECT_TRUE(chosen.of_part);
+  EXPECT_TRUE(chosen.passes.empty());
+  const auto size = gaussmix::detail::coreset_rows<TypeParam>(n, 3, k);
+  const auto best = best_of<TypeParam>(draw_coreset(data, size, random_of(0), 1), k, options);
+  EXPECT_TRUE(same_bits(chosen.mixture, best.reached));
+  // And the fit begins there.
+  const auto fitted = gaussmix::fit<TypeParam>(data, k, options);
+  const auto first = passes.accumulate(chosen.mixture, gaussmix::Products::single, nullptr);
+  EXPECT_EQ(fitted.lower_bounds.front(), first.mean_log_likelihood());
+}
+
+TYPED_TEST(ChooseStart, after_a_part_the_first_iterations_must_rest_more) {
+  const Matrix x = normals(3000, 3, 1);
+  const auto start = random_mixture<TypeParam>(4, 3, 2);
+  gaussmix::FitOptions options;
+  options.tol = 1e-2;
+  const gaussmix::PassesOverData<TypeParam> passes(Data(x), 1);
+  const auto iterations = [&](bool of_part) {
+    gaussmix::detail::Run<TypeParam> run(passes, options, 0);
+    const auto result = run.from(start, -HUGE_VAL, {}, of_part);
+    EXPECT_TRUE(result.converged);
+    for (std::size_t i = 1; i < result.lower_bounds.size(); ++i) {
+      const double least = of_part && i < 10 ? 0.1 * options.tol : options.tol;
+      const bool last = i + 1 == result.lower_bounds.size();
+      EXPECT_EQ(std::abs(result.lower_bounds[i] - result.lower_bounds[i - 1]) < least, last) << i;
+    }
+    return result.n_iter();
+  };
+  EXPECT_LT(iterations(false), 10);
+  EXPECT_GT(iterations(true), iterations(false));
 }
 
 TEST(ChooseStartOfFull, a_small_cluster_in_many_dimensions_is_no_plane) {

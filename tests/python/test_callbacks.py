@@ -1,5 +1,6 @@
 """Ctrl-C and scikit-learn's callbacks during a fit."""
 
+import os
 import signal
 import warnings
 
@@ -89,6 +90,66 @@ def test_ctrl_c_at_any_time_of_a_silent_fit(blobs, seconds):
     assert 0 < model.n_iter_ < 10**8
     assert_finite(model)
     assert model.lower_bound_ == model.score(blobs)
+
+
+class AtIteration(Reporter):
+    """Does something in the second iteration of the first fit that comes there, and keeps what it returns."""
+
+    begun, found = False, None
+
+    def __call__(self, stage, restart, iteration, lower_bound, change, converged):
+        if (stage, iteration) == ("iteration", 2) and not AtIteration.begun:
+            AtIteration.begun = True
+            AtIteration.found = self.do()
+        return super().__call__(stage, restart, iteration, lower_bound, change, converged)
+
+
+@pytest.fixture
+def fit_with(monkeypatch):
+    """Return a function that fits with a team of threads, and does something in the second iteration."""
+    X = np.random.default_rng(0).normal(size=(20_000, 8))
+    params = explicit_start(X, 4, "full") | {"tol": 0, "max_iter": 5}
+
+    def fit(do):
+        monkeypatch.setattr(gaussmix._mixture, "Reporter", AtIteration)
+        monkeypatch.setattr(AtIteration, "do", staticmethod(lambda: do(X)), raising=False)
+        monkeypatch.setattr(AtIteration, "begun", False)
+        model = GaussianMixture(**params, n_threads=2).fit(X)
+        found = AtIteration.found
+        monkeypatch.undo()
+        assert_same_bits(model, GaussianMixture(**params, n_threads=1).fit(X))
+        return found, X
+
+    return fit
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_callback_may_fit_and_predict(fit_with):
+    def do(X):
+        model = GaussianMixture(3, random_state=1, n_threads=2).fit(X)
+        return model, model.predict_proba(X)
+
+    (inner, proba), X = fit_with(do)
+    alone = GaussianMixture(3, random_state=1, n_threads=1).fit(X)
+    assert_same_bits(inner, alone)
+    assert np.array_equal(proba, alone.predict_proba(X))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:.*fork.*:DeprecationWarning")
+def test_a_callback_may_fork_a_process_that_fits(fit_with):
+    def do(X):
+        child = os.fork()
+        if child == 0:
+            try:
+                fitted = GaussianMixture(3, random_state=1, n_threads=2).fit(X[:1_000])
+                os._exit(0 if np.isfinite(fitted.lower_bound_) else 1)
+            finally:
+                os._exit(2)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    status, _ = fit_with(do)
+    assert status == 0
 
 
 def recording_callback(stop_at=None):

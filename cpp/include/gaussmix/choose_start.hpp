@@ -5,7 +5,7 @@
 // or of rows, come to the same likelihood, clusters are so clear that most would.
 //
 // Where rows are many beside what such a model needs, starts are tried on some that stand for all, with n K (D + 20 d) <= 2.5e7
-// for n of them, and EM over all rows goes on where the best short run ended. Else they are tried on all rows, up to four times
+// for n of them, and EM over all rows begins where the best short run ended. Else they are tried on all rows, up to four times
 // as many, and the passes of the short run are those that EM begins with.
 #pragma once
 
@@ -28,6 +28,9 @@ inline namespace GAUSSMIX_ABI {
 
 namespace detail {
 
+/// Mean log-likelihoods, in nats, that differ by less are taken for those of the same mixture.
+inline constexpr double little_difference = 1e-6;
+
 /// Starts that are compared, and the work that may be spent on each.
 inline constexpr int n_trials = 4;
 inline constexpr double trial_work = 2.5e7;
@@ -38,6 +41,7 @@ struct ChosenStart {
   Mixture<Covariance> mixture;
   std::vector<Statistics<Covariance>> passes;  ///< of the first iterations, as far as they are known
   RunState state;                              ///< what was repaired in the start
+  bool of_part = false;                        ///< whether EM has come to it on a part of the rows
 };
 
 /// A start, and where a short run from it ends.
@@ -118,7 +122,8 @@ void smooth(Statistics<Covariance>& statistics, Index rows) {
 template <class Covariance>
 class PassesOverCoreset : public PassesOverData<Covariance> {
  public:
-  explicit PassesOverCoreset(const Data& data) : PassesOverData<Covariance>(data, 1), rows_(data.rows()) {}
+  PassesOverCoreset(const Data& data, int n_threads)
+      : PassesOverData<Covariance>(data, n_threads), rows_(data.rows()) {}
 
   Statistics<Covariance> accumulate(const Mixture<Covariance>& mixture, Products products,
                                     const Matrix* about = nullptr) const override {
@@ -152,24 +157,25 @@ ChosenStart<Covariance> draw_start(const Data& data, const Passes<Covariance>& p
                                    const FitOptions& options, int restart, std::uint32_t stream,
                                    const Spread* spread = nullptr, bool is_coreset = false) {
   Run<Covariance> run(passes, options, restart);
-  const Interrupt interrupt = [&run, restart] {
-    return run.report({Progress::Stage::seeding, restart, 0, 0, 0, false});
-  };
+  const Interrupt interrupt = [&run] { return run.stopped_seeding(); };
   auto statistics = initialize<Covariance>(data, k, options.initialization, options.start, options.seed, stream,
                                            options.n_threads, interrupt, spread);
   if (is_coreset) smooth(statistics, data.rows());
   auto mixture = apply_start(run.maximize_repaired(statistics, nullptr).first, options.start);
-  return {std::move(mixture), {}, run.state()};
+  return {std::move(mixture), {}, run.state(), false};
 }
 
-/// The best of some starts after a short run, if one of them leads to a model. Trials run side by side.
+/// The best of some starts after a short run, if one of them leads to a model. Trials run side by side, but where there are
+/// threads for much more than one on each: all then help with each.
 /// \throws Stopped if the callback asks for it
 template <class Covariance>
 Trial<Covariance> best_trial(const Data& data, const Passes<Covariance>& passes, Index k, const FitOptions& options,
                              int restart, bool is_coreset = false) {
   FitOptions quiet = options;
   quiet.callback = nullptr;  // which is for the thread that called
-  const Spread spread = measure_spread(data, 1);
+  const Run<Covariance> asked(passes, options, restart);
+  const double pass = flops<Covariance>(data.rows(), data.cols(), k);
+  const Spread spread = measure_spread(data, worth_threads(pass, options.n_threads));
   const auto try_start = [&](int number) {
     Trial<Covariance> trial;
     try {
@@ -189,12 +195,12 @@ Trial<Covariance> best_trial(const Data& data, const Passes<Covariance>& passes,
     return trial;
   };
   // Some twenty passes, of k-means and of EM, are a trial.
-  const double work = 20 * flops<Covariance>(data.rows(), data.cols(), k);
-  const int team = worth_threads(n_trials * work, std::min(n_trials, options.n_threads));
+  const bool one_by_one = worth_threads(2 * pass, options.n_threads) >= 2 * n_trials;
+  const int team = one_by_one ? 1 : worth_threads(20 * n_trials * pass, std::min(n_trials, options.n_threads));
   std::vector<Trial<Covariance>> trials(static_cast<std::size_t>(n_trials));
   std::size_t best = 0;
   for (int first = 0; first < n_trials; first += team) {
-    if (options.callback && options.callback({Progress::Stage::seeding, restart, 0, 0, 0, false})) throw Stopped();
+    if (asked.stopped_seeding()) throw Stopped();
     parallel_for(std::min(team, n_trials - first), team, [&](Index i) {
       trials[static_cast<std::size_t>(first + i)] = try_start(first + static_cast<int>(i));
     });
@@ -223,13 +229,15 @@ Trial<Covariance> best_trial(const Data& data, const Passes<Covariance>& passes,
 /// \param k        K
 /// \param options  of the fit
 /// \param restart  from 0: other random numbers for each
+/// \returns the mixture that EM is to begin with, and what is known of its first passes
 /// \throws NotPositiveDefinite, DegenerateData, Stopped  as `fit`
 template <class Covariance>
 detail::ChosenStart<Covariance> choose_start(const Data& data, const Passes<Covariance>& passes, Index k,
                                              const FitOptions& options, int restart) {
   using detail::best_trial, detail::draw_start, detail::start_work, detail::trial_work;
   const Start& given = options.start;
-  if (given.complete()) return {from_precisions<Covariance>(*given.weights, *given.means, *given.precisions), {}, {}};
+  if (given.complete())
+    return {from_precisions<Covariance>(*given.weights, *given.means, *given.precisions), {}, {}, false};
   const Index n = data.rows(), d = data.cols(), size = detail::coreset_rows<Covariance>(n, d, k);
   const auto stream = static_cast<std::uint32_t>(restart);
   const bool several = !given.means && k > 1;
@@ -239,16 +247,10 @@ detail::ChosenStart<Covariance> choose_start(const Data& data, const Passes<Cova
                                               worth_threads(2 * flops<Covariance>(n, d, 1), options.n_threads));
     if (coreset.rows.rows() >= k) {
       const Data part = coreset.data();
-      auto trial = best_trial<Covariance>(part, detail::PassesOverCoreset<Covariance>(part), k, options, restart, true);
-      // What is singular in a part need not be so in the whole.
-      if (!trial.failure && trial.rank.first) {
-        // Where the likelihood is flat, what is best for a part is far from it, though the likelihood changes little: so that
-        // tol does not end the fit there, it is asked for less of a change first.
-        detail::Run<Covariance> run(passes, options, restart);
-        auto known = run.short_run(trial.reached, 10, 0.1 * options.tol);
-        known.erase(known.begin(), known.end() - 1);
-        return {std::move(trial.reached), std::move(known), run.state()};
-      }
+      const detail::PassesOverCoreset<Covariance> passes_over_part(part, options.n_threads);
+      auto trial = best_trial<Covariance>(part, passes_over_part, k, options, restart, true);
+      // What is singular in a part need not be so in the whole, or in another start.
+      if (!trial.failure && trial.rank.first) return {std::move(trial.reached), {}, {}, true};
     }
   }
   if (!several || start_work<Covariance>(n + d, d, k) > detail::n_trials * trial_work)

@@ -68,10 +68,10 @@ FitResult<Covariance> fit(const Data& data, Index n_components, const FitOptions
       try {
         stopped = run.report({Progress::Stage::start, restart, 0, 0, 0, false});
         if (stopped) break;
-        auto chosen = previous ? detail::ChosenStart<Covariance>{*previous, {}, {}}
+        auto chosen = previous ? detail::ChosenStart<Covariance>{*previous, {}, {}, false}
                                : choose_start<Covariance>(data, passes, n_components, options, restart);
         run.resume(chosen.state);
-        auto result = run.from(std::move(chosen.mixture), previous_bound, std::move(chosen.passes));
+        auto result = run.from(std::move(chosen.mixture), previous_bound, std::move(chosen.passes), chosen.of_part);
         stopped =
             run.report({Progress::Stage::end, restart, result.n_iter(), result.lower_bound, 0, result.converged}) ||
             result.stopped;

@@ -3,9 +3,9 @@
 //
 // A component that collapses does not end the run: `maximize` floors its covariance, and one that has lost its rows is
 // seeded anew on the rows that the model explains worst, at most 2 K times a run and never where the caller gave
-// the start. With reg_covar = 0 the likelihood does not fall between two such events, but for the iterations in which
-// rounding hides that a covariance has become singular, the rounding of floats, and while a floor is held, which is added after
-// the maximum is found; the first of each kind and component is kept in the result.
+// the start. The result names the first event of each kind and component. Between two of them, with reg_covar = 0, the
+// likelihood does not fall, but by the rounding of floats, in iterations in which rounding hides that a covariance has become
+// singular, and while a floor is held: it is added to what would be the maximum.
 #pragma once
 
 #include <algorithm>
@@ -23,9 +23,6 @@ namespace gaussmix {
 inline namespace GAUSSMIX_ABI {
 
 namespace detail {
-
-/// Mean log-likelihoods, in nats, that differ by less are taken for those of the same mixture.
-inline constexpr double little_difference = 1e-6;
 
 /// EM from one start.
 template <class Covariance>
@@ -45,7 +42,7 @@ class Run {
   /// Goes on where a run in that state was: before `from`.
   void resume(const RunState& state) {
     earlier_ = iteration_ = state.iterations;
-    earlier_reseeds_ = state.reseeds;
+    reseeds_ = state.reseeds;
     floored_ = state.floored;
     events_ = state.events;
   }
@@ -57,11 +54,13 @@ class Run {
         bound};
   }
 
-  /// EM from a mixture, whose first passes may be known.
+  /// EM from a mixture, whose first passes may be known, or which may be what EM came to on a part of the rows. The optimum of
+  /// the whole is near that of a part, but where the likelihood is flat not near enough, though it hardly changes there: that
+  /// `tol` does not end the run there, its first iterations ask for less of a change.
   FitResult<Covariance> from(Mixture<Covariance> mixture, double previous_bound,
-                             std::vector<Statistics<Covariance>> known = {}) {
+                             std::vector<Statistics<Covariance>> known = {}, bool of_part = false) {
+    constexpr int first = 10;
     FitResult<Covariance> result;
-    reseeds_ = earlier_reseeds_;
     for (int iteration = 1; iteration <= options_.max_iter && !result.converged && !result.stopped; ++iteration) {
       iteration_ = earlier_ + iteration;
       const auto at = static_cast<std::size_t>(iteration - 1);
@@ -69,7 +68,8 @@ class Run {
       auto [next, moved] = maximize_repaired(statistics, &mixture);
       const double bound = statistics.mean_log_likelihood(), change = bound - previous_bound;
       result.lower_bounds.push_back(bound);
-      result.converged = std::abs(change) < options_.tol && !moved;
+      const double tol = of_part && iteration <= first ? 0.1 * options_.tol : options_.tol;
+      result.converged = std::abs(change) < tol && !moved;
       previous_bound = moved ? -std::numeric_limits<double>::infinity() : bound;
       mixture = std::move(next);
       result.stopped = report({Progress::Stage::iteration, restart_, iteration_, bound, change, result.converged});
@@ -82,6 +82,9 @@ class Run {
 
   bool report(const Progress& progress) const { return options_.callback && options_.callback(progress); }
 
+  /// Whether the callback stops the fit while its start is looked for.
+  bool stopped_seeding() const { return report({Progress::Stage::seeding, restart_, 0, 0, 0, false}); }
+
   /// The passes of so many iterations and one more, for the likelihood: fewer where that changes by no more than `little`.
   /// `mixture` becomes the model of the last pass.
   /// \throws Stopped if the callback asks for it
@@ -89,7 +92,7 @@ class Run {
     std::vector<Statistics<Covariance>> passes;
     double previous = std::numeric_limits<double>::quiet_NaN();
     while (true) {
-      if (report({Progress::Stage::seeding, restart_, 0, 0, 0, false})) throw Stopped();
+      if (stopped_seeding()) throw Stopped();
       passes.push_back(passes_.accumulate(mixture, products_));
       const double bound = passes.back().mean_log_likelihood();
       // Random responsibilities begin at a saddle, where the likelihood hardly changes either.
@@ -209,7 +212,7 @@ class Run {
   int restart_;
   Products products_;
   int iteration_ = 0, earlier_ = 0;
-  int reseeds_ = 0, earlier_reseeds_ = 0;
+  int reseeds_ = 0;
   std::vector<Index> floored_;  // matrices that have the floor until the end of the run
   std::vector<Event> events_;
 };
