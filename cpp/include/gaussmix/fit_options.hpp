@@ -54,7 +54,8 @@ struct RunState {
 
 /// Options of `fit`; the defaults are scikit-learn's.
 struct FitOptions {
-  double tol = 1e-3;                                       ///< on the change of the mean log-likelihood, nats
+  /// On the change of the mean log-likelihood, nats; a tenth of it in the first ten iterations after a start from a part.
+  double tol = 1e-3;
   double reg_covar = 1e-6;                                 ///< added to the variances
   int max_iter = 100;                                      ///< iterations of a restart at most
   int n_init = 1;                                          ///< restarts
