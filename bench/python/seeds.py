@@ -27,6 +27,11 @@ class SeedComparison:
         ours, theirs = (float(getattr(np, of_all)(self.likelihoods[name])) for name in KINDS)
         return ours - theirs
 
+    @property
+    def error(self) -> float:
+        """Return the standard error of the difference of the means."""
+        return float(np.sqrt(sum(np.var(values, ddof=1) / len(values) for values in self.likelihoods.values())))
+
 
 def compare_seeds(problem: Problem, seeds: int) -> SeedComparison:
     """Fit with each seed by gaussmix and by scikit-learn, in turn; the likelihoods are computed by SciPy alone."""

@@ -120,8 +120,8 @@ def markdown(results: Results) -> str:
         head = ["call", "gaussmix ms", "scikit-learn's time by ours", "difference of likelihoods or means"]
         parts += ["Whole calls:", table(head, rows)]
     if results.seeds:
-        rows = [[s.problem, number(s.milliseconds), number(s.ratio),
-                 *(f"{s.ahead(of_all):+.0e}" for of_all in ("mean", "min", "max"))] for s in results.seeds]  # fmt: skip
+        rows = [[s.problem, number(s.milliseconds), number(s.ratio), f"{s.ahead('mean'):+.0e} ± {s.error:.0e}",
+                 *(f"{s.ahead(of_all):+.0e}" for of_all in ("min", "max"))] for s in results.seeds]  # fmt: skip
         head = ["n x d, K, type", "gaussmix ms", "scikit-learn's time by ours", "mean", "worst", "best"]
         count = len(results.seeds[0].likelihoods["gaussmix"])
         parts += [
