@@ -65,7 +65,7 @@ class FitRestart(NamedTuple):
     lower_bounds : list of float
         Mean log-likelihood before each M-step, in nats a row; empty if the start failed.
     converged : bool
-        Whether the last change was less than `tol`.
+        Whether EM ended by `tol`.
     kept : bool
         Whether its model was kept.
     """
@@ -101,8 +101,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         A covariance matrix for each component, one for all, a variance for each feature of each component, or one
         variance for each component.
     tol : float, default=1e-3
-        EM ends when the mean log-likelihood changes by less, in nats a row; where the start came from a part of many
-        rows, by less than a tenth of that in the first ten iterations.
+        EM ends when the mean log-likelihood changes by less, in nats a row; in memory, after a start from a part of
+        many rows, by less than a tenth of that in the first ten iterations.
     reg_covar : float, default=1e-6
         Added to the variances, in squared units of the data.
     max_iter : int, default=100

@@ -199,9 +199,9 @@ TYPED_TEST(ChooseStart, after_a_part_the_first_iterations_must_rest_more) {
   const Matrix x = normals(3000, 3, 1);
   const auto start = random_mixture<TypeParam>(4, 3, 2);
   gaussmix::FitOptions options;
-  options.tol = 1e-2;
   const gaussmix::PassesOverData<TypeParam> passes(Data(x), 1);
-  const auto iterations = [&](bool of_part) {
+  const auto iterations = [&](double tol, bool of_part) {
+    options.tol = tol;
     gaussmix::detail::Run<TypeParam> run(passes, options, 0);
     const auto result = run.from(start, -HUGE_VAL, {}, of_part);
     EXPECT_TRUE(result.converged);
@@ -212,8 +212,15 @@ TYPED_TEST(ChooseStart, after_a_part_the_first_iterations_must_rest_more) {
     }
     return result.n_iter();
   };
-  EXPECT_LT(iterations(false), 10);
-  EXPECT_GT(iterations(true), iterations(false));
+  EXPECT_LT(iterations(1e-2, false), 10);
+  EXPECT_GT(iterations(1e-2, true), iterations(1e-2, false));
+  // And only these: the eleventh, whose change is less than tol and more than a tenth of it, is the last.
+  gaussmix::detail::Run<TypeParam> run(passes, options, 0);
+  options.tol = 0;
+  options.max_iter = 11;
+  const auto bounds = run.from(start, -HUGE_VAL).lower_bounds;
+  options.max_iter = 100;
+  EXPECT_EQ(iterations(2 * std::abs(bounds[10] - bounds[9]), true), 11);
 }
 
 TEST(ChooseStartOfFull, a_small_cluster_in_many_dimensions_is_no_plane) {
@@ -252,7 +259,7 @@ TEST(Smoothing, adds_the_pooled_covariance_in_rows) {
 TEST(Stopping, between_trials_and_on_the_thread_that_called) {
   const Matrix x = clusters(5000, 2, 7);
   const auto here = std::this_thread::get_id();
-  for (const int n_threads : {1, 3}) {
+  for (const int n_threads : {1, 3, 8}) {
     gaussmix::FitOptions options;
     options.n_threads = n_threads;
     int asked = 0;

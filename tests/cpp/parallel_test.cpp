@@ -88,9 +88,18 @@ TEST(ParallelFor, uses_more_than_one_thread_where_asked) {
   EXPECT_TRUE(run_side_by_side());
 }
 
+/// Whether so many threads run side by side; without OpenMP none do.
+constexpr bool has_team([[maybe_unused]] int n_threads) {
+#ifdef _OPENMP
+  return n_threads > 1;
+#else
+  return false;
+#endif
+}
+
 TEST(ParallelFor, of_several_exceptions_the_first_task_s_comes_out) {
   for (const int n_threads : {1, 4}) {
-    std::atomic<bool> later_has_thrown{n_threads == 1};
+    std::atomic<bool> later_has_thrown{!has_team(n_threads)};
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     try {
       parallel_for(8, n_threads, [&](Index i) {
@@ -138,11 +147,6 @@ TEST(WithTeam, an_exception_of_a_task_or_of_the_body_comes_out) {
     EXPECT_EQ(gaussmix::detail::led_team, nullptr);
     std::atomic<int> ended{0};
     bool caught = false;
-#ifdef _OPENMP
-    const bool has_team = n_threads > 1;
-#else
-    constexpr bool has_team = false;
-#endif
     gaussmix::with_team(n_threads, [&] {
       try {
         parallel_for(50, n_threads, [&](Index i) {
@@ -151,12 +155,12 @@ TEST(WithTeam, an_exception_of_a_task_or_of_the_body_comes_out) {
         });
       } catch (const std::runtime_error&) {
         caught = true;
-        EXPECT_EQ(ended, has_team ? 50 : 4);
+        EXPECT_EQ(ended, has_team(n_threads) ? 50 : 4);
       }
       parallel_for(5, n_threads, [&](Index) { ++ended; });
     });
     EXPECT_TRUE(caught);
-    EXPECT_EQ(ended, has_team ? 55 : 9);
+    EXPECT_EQ(ended, has_team(n_threads) ? 55 : 9);
   }
 }
 

@@ -75,6 +75,20 @@ TYPED_TEST(Screened, agrees_where_components_lie_apart) {
   }
 }
 
+TYPED_TEST(Screened, but_not_where_no_products_are_allowed_and_moments_are_about_given_points) {
+  const auto mixture = this->mixture_of(30);
+  const Matrix x = rows_near(mixture, 700, 2);
+  const LogProb<TypeParam> log_prob(mixture, 1, gaussmix::Products::none);
+  gaussmix::ScreenedBlock<TypeParam> block;
+  EXPECT_FALSE(Screen<TypeParam>(log_prob, x.rows(), 1).expect(Data(x), 0, x.rows(), block));
+  const Matrix points = mixture.means.array() + 0.25;
+  const auto about = gaussmix::accumulate(log_prob, Data(x), 1, nullptr, &points);
+  const auto expected = gaussmix::accumulate(mixture, Data(x), 1);
+  EXPECT_TRUE(about.means.isApprox(expected.means, 1e-9));
+  EXPECT_TRUE(about.covariances.isApprox(expected.covariances, 1e-9));
+  EXPECT_THROW(gaussmix::accumulate(LogProb<TypeParam>(mixture), Data(x), 1, nullptr, &points), std::invalid_argument);
+}
+
 TYPED_TEST(Screened, asks_for_all_features_where_the_first_do_not_tell) {
   if (TypeParam::shared) GTEST_SKIP() << "not screened";
   const Index d = this->d, rows = 20 * gaussmix::panel_rows<float>;

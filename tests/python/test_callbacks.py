@@ -2,6 +2,7 @@
 
 import os
 import signal
+import traceback
 import warnings
 
 import numpy as np
@@ -141,10 +142,12 @@ def test_a_callback_may_fork_a_process_that_fits(fit_with):
     def do(X):
         child = os.fork()
         if child == 0:
+            signal.alarm(60)  # a child that waits for ever ends too
             try:
                 fitted = GaussianMixture(3, random_state=1, n_threads=2).fit(X[:1_000])
                 os._exit(0 if np.isfinite(fitted.lower_bound_) else 1)
-            finally:
+            except BaseException:
+                traceback.print_exc()
                 os._exit(2)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 

@@ -165,8 +165,7 @@ ChosenStart<Covariance> draw_start(const Data& data, const Passes<Covariance>& p
   return {std::move(mixture), {}, run.state(), false};
 }
 
-/// The best of some starts after a short run, if one of them leads to a model. Trials run side by side, but where there are
-/// threads for much more than one on each: all then help with each.
+/// The best of some starts after a short run, if one of them leads to a model. Trials run side by side.
 /// \throws Stopped if the callback asks for it
 template <class Covariance>
 Trial<Covariance> best_trial(const Data& data, const Passes<Covariance>& passes, Index k, const FitOptions& options,
@@ -195,8 +194,7 @@ Trial<Covariance> best_trial(const Data& data, const Passes<Covariance>& passes,
     return trial;
   };
   // Some twenty passes, of k-means and of EM, are a trial.
-  const bool one_by_one = worth_threads(2 * pass, options.n_threads) >= 2 * n_trials;
-  const int team = one_by_one ? 1 : worth_threads(20 * n_trials * pass, std::min(n_trials, options.n_threads));
+  const int team = worth_threads(20 * n_trials * pass, std::min(n_trials, options.n_threads));
   std::vector<Trial<Covariance>> trials(static_cast<std::size_t>(n_trials));
   std::size_t best = 0;
   for (int first = 0; first < n_trials; first += team) {

@@ -116,7 +116,7 @@ struct Logarithm<float> {
   static constexpr float series[] = {0.666666852717f, 0.399887165739f, 0.295821508399f};
 };
 
-/// log(x) for finite numbers from 1 on, in place, to eps (1 + log(x)).
+/// log(x) for finite numbers from 1 on, in place, to eps (1 + log(x)); of others it is some number.
 ///
 /// x = 2^n m with m between the roots of 1/2 and 2, f = m - 1, s = f / (2 + f): log m = 2 s + s^3 P(s^2) = f - s (f - s^2 P).
 template <class Scalar, int N>

@@ -1,5 +1,5 @@
 // One run of expectation maximisation (Dempster, Laird, Rubin, 1977) from one start: E-step and M-step in turn until the mean
-// log-likelihood changes by less than tol.
+// log-likelihood changes by less than tol, or at first, after a start from a part of the rows, by less than a tenth of it.
 //
 // A component that collapses does not end the run: `maximize` floors its covariance, and one that has lost its rows is
 // seeded anew on the rows that the model explains worst, at most 2 K times a run and never where the caller gave
@@ -32,7 +32,8 @@ class Run {
       : passes_(passes),
         options_(options),
         restart_(restart),
-        // A tolerance that the rounding of floats would hide asks for double.
+        // A tolerance that the rounding of floats would hide asks for double. A tenth of one that it would nearly hide only
+        // comes later.
         products_(options.tol > 0 && options.tol < 1e-6 ? Products::full : Products::single) {}
 
   const std::vector<Event>& events() const { return events_; }
