@@ -32,8 +32,7 @@ class Run {
       : passes_(passes),
         options_(options),
         restart_(restart),
-        // A tolerance that the rounding of floats would hide asks for double. A tenth of one that it would nearly hide only
-        // comes later.
+        // A tolerance that the rounding of floats would hide asks for double. If it hides a tenth of one, the run is longer.
         products_(options.tol > 0 && options.tol < 1e-6 ? Products::full : Products::single) {}
 
   const std::vector<Event>& events() const { return events_; }
